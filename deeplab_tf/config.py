@@ -1,0 +1,334 @@
+"""The configuration of a run: frozen dataclasses, their checks, strict JSON.
+
+Each leaf stands once, here, with its help text. Its flag (`--model.output_stride`),
+its place in run.json and in every exported file follow from it. Neither the number
+of classes nor the ignored label is here: they belong to the data set (dataset.json).
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from deeplab_tf import backbones
+from deeplab_tf.errors import UserError, unknown
+
+SCHEMA = 1
+T = TypeVar("T")
+Rule = tuple[str, Callable[[Any], bool]]  # what is allowed, in words and as a test
+
+POSITIVE: Rule = ("positive", lambda value: value > 0)
+NOT_NEGATIVE: Rule = ("at least 0", lambda value: value >= 0)
+AT_LEAST_ONE: Rule = ("at least 1", lambda value: value >= 1)
+FRACTION: Rule = ("in [0, 1]", lambda value: 0 <= value <= 1)
+BELOW_ONE: Rule = ("in [0, 1)", lambda value: 0 <= value < 1)
+ALL_POSITIVE: Rule = ("positive numbers", lambda values: all(v > 0 for v in values))
+SIZE_OR_EMPTY: Rule = (
+    "height,width or empty",
+    lambda size: len(size) in (0, 2) and all(side > 0 for side in size),
+)
+
+
+def one_of(*values: Any) -> Rule:
+    """The rule that a value is one of those given."""
+    return ", ".join(map(str, values)), lambda value: value in values
+
+
+def leaf(
+    default: T,
+    help_text: str,
+    rule: Rule | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> T:
+    """A dataclass field with its help text and what it may be; None is always let by.
+
+    Args:
+      default: its value where nothing else is given; its type is the field's hint.
+      help_text: one or two sentences, shown by --help.
+      rule: for numbers: the allowed range.
+      choices: for strings: the allowed values.
+    """
+    metadata = {"help": help_text, "rule": rule, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def require(condition: bool, name: str, allowed: str, received: object) -> None:
+    """Raises UserError in the one shape that every check of this file has."""
+    if not condition:
+        raise UserError(f"{name} must be {allowed}; received {received!r}.")
+
+
+class _Section:
+    """Checks type, rule and choices of every leaf."""
+
+    def __post_init__(self) -> None:
+        section = type(self).__name__.lower()
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            name = f"{section}.{field.name}"
+            value = _coerce(getattr(self, field.name), hints[field.name], name)
+            object.__setattr__(self, field.name, value)
+            choices, rule = field.metadata["choices"], field.metadata["rule"]
+            if choices is not None and value not in choices:
+                raise unknown(name, value, choices)
+            if rule is not None and value is not None:
+                require(rule[1](value), name, rule[0], value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model(_Section):
+    """The network: backbone, context module (ASPP), decoder."""
+
+    backbone: str = leaf(
+        "mobilenet_v2", "Feature extractor.", choices=tuple(sorted(backbones.MODULES))
+    )
+    depth_multiplier: float = leaf(1.0, "Factor on MobileNet's channels.", POSITIVE)
+    output_stride: int = leaf(
+        16, "Size of the input over that of the encoder's map.", one_of(8, 16, 32)
+    )
+    multi_grid: tuple[int, ...] = leaf(
+        (), "Unit rates of the last block, as 1,2,4; empty: all 1.", ALL_POSITIVE
+    )
+    atrous_rates: tuple[int, ...] = leaf(
+        (6, 12, 18),
+        "Rates of the ASPP branches at output stride 16; they are scaled by "
+        "16 / output_stride. Empty: image pooling and 1x1 only.",
+        ALL_POSITIVE,
+    )
+    aspp_channels: int = leaf(256, "Channels of each ASPP branch.", POSITIVE)
+    aspp_separable: bool = leaf(True, "Atrous separable convolutions in the ASPP.")
+    image_pooling: bool = leaf(True, "The image-level feature of the ASPP.")
+    image_pooling_size: tuple[int, ...] = leaf(
+        (),
+        "Input size (height,width) whose feature map is the pooling window; "
+        "empty: the whole picture.",
+        SIZE_OR_EMPTY,
+    )
+    dropout: float = leaf(0.1, "Dropout rate after the ASPP projection.", BELOW_ONE)
+    decoder_strides: tuple[int, ...] = leaf(
+        (4,),
+        "Strides of the low-level features that the decoder merges, descending, "
+        "as 8,4; empty: DeepLabv3, no decoder.",
+        (
+            "descending strides out of 16,8,4",
+            lambda strides: list(strides) == [s for s in (16, 8, 4) if s in strides],
+        ),
+    )
+    decoder_channels: int = leaf(256, "Channels of the decoder's 3x3s.", POSITIVE)
+    decoder_separable: bool = leaf(True, "Separable convolutions in the decoder.")
+    low_level_channels: int = leaf(
+        48, "Channels of the 1x1 on the low-level features.", POSITIVE
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data(_Section):
+    """Where the examples come from and at what size they are trained."""
+
+    dataset_dir: str = leaf("", "Folder with dataset.json and its TFRecord shards.")
+    train_split: str = leaf("train", "Split to train on.")
+    eval_split: str = leaf("val", "Split to evaluate on during training.")
+    crop_size: tuple[int, ...] = leaf(
+        (513, 513),
+        "Training crop, height,width; best k * output_stride + 1.",
+        (
+            "height,width of at least 33 pixels",
+            lambda size: len(size) == 2 and min(size) >= 33,
+        ),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augment(_Section):
+    """Random changes to training pictures; each draw is a function of the seed."""
+
+    min_scale: float = leaf(0.5, "Smallest factor of the random scale.", POSITIVE)
+    max_scale: float = leaf(2.0, "Largest factor of the random scale.", POSITIVE)
+    scale_step: float = leaf(
+        0.25, "Step between the factors; 0: any factor.", NOT_NEGATIVE
+    )
+    flip: float = leaf(0.5, "Probability of a left-right flip.", FRACTION)
+    photometric: float = leaf(
+        0.0, "Strength of brightness, contrast and saturation changes.", FRACTION
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.min_scale <= self.max_scale,
+            "augment.max_scale",
+            f"at least augment.min_scale ({self.min_scale})",
+            self.max_scale,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loss(_Section):
+    """What is minimised, over the pixels that are not void."""
+
+    name: str = leaf("cross_entropy", "Loss function.", choices=("cross_entropy",))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer(_Section):
+    """SGD with momentum, its learning rate and weight decay."""
+
+    learning_rate: float = leaf(0.007, "Learning rate after the warm-up.", POSITIVE)
+    schedule: str = leaf(
+        "poly", "Course of the learning rate.", choices=("poly", "constant")
+    )
+    power: float = leaf(0.9, "Power of the poly schedule.", POSITIVE)
+    warmup_steps: int = leaf(0, "Steps of linear warm-up from 0.", NOT_NEGATIVE)
+    momentum: float = leaf(0.9, "Momentum of SGD.", BELOW_ONE)
+    weight_decay: float | None = leaf(
+        None,
+        "L2 decay of convolution kernels; none: the backbone's released value.",
+        NOT_NEGATIVE,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train(_Section):
+    """The run: its length, batch, devices, checkpoints."""
+
+    steps: int = leaf(30_000, "Training steps.", AT_LEAST_ONE)
+    batch_size: int = leaf(16, "Global batch size.", AT_LEAST_ONE)
+    seed: int = leaf(0, "Seed of weights, augmentation and order.", NOT_NEGATIVE)
+    strategy: str = leaf(
+        "auto",
+        "How the batch is spread; auto: mirrored where there are several GPUs.",
+        choices=("auto", "one_device", "mirrored"),
+    )
+    num_devices: int = leaf(
+        0,
+        "Devices to mirror over; 0: all GPUs. Without a GPU: logical CPUs.",
+        NOT_NEGATIVE,
+    )
+    batch_norm_momentum: float | None = leaf(
+        None,
+        "Decay of the moving statistics; none: the backbone's released value, "
+        "lowered in a run too short for it.",
+        BELOW_ONE,
+    )
+    freeze_batch_norm: bool = leaf(
+        False, "Use and keep the moving statistics, for small batches."
+    )
+    log_steps: int = leaf(10, "Steps between lines of metrics.jsonl.", AT_LEAST_ONE)
+    checkpoint_steps: int = leaf(500, "Steps between checkpoints.", AT_LEAST_ONE)
+    keep_checkpoints: int = leaf(3, "Checkpoints kept beside the best.", AT_LEAST_ONE)
+    eval_steps: int = leaf(
+        1000,
+        "Steps between evaluations; the last step has one too. 0: none.",
+        NOT_NEGATIVE,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that recreates a run, but for the data set's own facts."""
+
+    model: Model = dataclasses.field(default_factory=Model)
+    data: Data = dataclasses.field(default_factory=Data)
+    augment: Augment = dataclasses.field(default_factory=Augment)
+    loss: Loss = dataclasses.field(default_factory=Loss)
+    optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+    train: Train = dataclasses.field(default_factory=Train)
+
+    def leaves(self) -> dict[str, Any]:
+        """All values by dotted name, in the order of this file."""
+        return {
+            f"{section}.{field.name}": getattr(getattr(self, section), field.name)
+            for section, field in iterate_leaves()
+        }
+
+    def replace(self, changes: Mapping[str, Any]) -> "Config":
+        """A copy with the leaves of the dotted names replaced, checked anew."""
+        by_section: dict[str, dict[str, Any]] = {}
+        known = self.leaves()
+        for dotted, value in changes.items():
+            if dotted not in known:
+                raise unknown("setting", dotted, known)
+            section, name = dotted.split(".")
+            by_section.setdefault(section, {})[name] = value
+        return dataclasses.replace(
+            self,
+            **{
+                section: dataclasses.replace(getattr(self, section), **values)
+                for section, values in by_section.items()
+            },
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, with the schema number."""
+        plain = json.loads(json.dumps(dataclasses.asdict(self)))
+        return {"schema": SCHEMA, **plain}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> "Config":
+        """Reads what `to_dict` gave.
+
+        Args:
+          values: sections of leaves; what is missing has its default.
+          source: the file's name, for messages.
+
+        Raises:
+          UserError: a key is unknown, a value has the wrong type or range, or the
+            schema is newer than this program.
+        """
+        schema = values.get("schema", SCHEMA)
+        if schema != SCHEMA:
+            raise UserError(
+                f"{source}: schema must be {SCHEMA}, which this version reads; "
+                f"received {schema!r}."
+            )
+        changes: dict[str, Any] = {}
+        for section, content in values.items():
+            if section == "schema":
+                continue
+            if not isinstance(content, Mapping):
+                raise UserError(f"{source}: {section!r} must be a section of settings.")
+            for name, value in content.items():
+                changes[f"{section}.{name}"] = value
+        try:
+            return cls().replace(changes)
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
+
+    def difference(self, other: "Config") -> list[str]:
+        """One line "name: here -> there" for each leaf that differs."""
+        mine, theirs = self.leaves(), other.leaves()
+        return [
+            f"{name}: {mine[name]} -> {theirs[name]}"
+            for name in mine
+            if mine[name] != theirs[name]
+        ]
+
+
+def iterate_leaves() -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Yields (section, field) for each leaf of Config."""
+    for section in dataclasses.fields(Config):
+        for field in dataclasses.fields(typing.cast(Any, section.type)):
+            yield section.name, field
+
+
+def _coerce(value: Any, hint: Any, name: str) -> Any:
+    """Turns JSON's list into a tuple and an int into a float; refuses other types."""
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        require(
+            isinstance(value, list | tuple),
+            name,
+            f"a list of {item.__name__}s",
+            value,
+        )
+        return tuple(_coerce(part, item, name) for part in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    require(type(value) is hint, name, f"of type {hint.__name__}", value)
+    return value

@@ -1,0 +1,26 @@
+"""The one exception that a user's mistake raises."""
+
+import difflib
+from collections.abc import Iterable
+
+
+_LIST_AT_MOST = 20  # beyond it a near match says more than the whole list
+
+
+class UserError(ValueError):
+    """Something the user can mend: bad flag, file, label, run folder.
+
+    Its message is one line that says what was wrong, what is allowed and what was
+    received, and names the file where there is one. Command lines print it without
+    a traceback and exit with code 1.
+    """
+
+
+def unknown(what: str, name: object, allowed: Iterable[str]) -> UserError:
+    """The error for a name that is not in a table; suggests the nearest."""
+    choices = sorted(allowed)
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    if not near or len(choices) <= _LIST_AT_MOST:
+        hint += f" Allowed: {', '.join(choices) or 'none'}."
+    return UserError(f"unknown {what} {name!r}.{hint}")
