@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-
 _LIST_AT_MOST = 20  # beyond it a near match says more than the whole list
 
 
