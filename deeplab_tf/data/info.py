@@ -1,0 +1,242 @@
+"""dataset.json: what a data set says about itself, beside its TFRecord shards.
+
+It is the one place that knows class names, colours, the ignored label and how many
+examples a split has. Training, evaluation, pictures and exports read it from here, so
+no table of data sets is needed anywhere.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from deeplab_tf.errors import UserError, unknown
+
+FILE_NAME = "dataset.json"
+SCHEMA = 1
+IGNORE_LABEL = 255
+Color = tuple[int, int, int]
+T = TypeVar("T")
+_REMEDY = "Write it with datasets/convert.py, or datasets/describe.py for old shards."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """One split and its shards.
+
+    Attributes:
+      num_examples: examples in all shards together.
+      shards: file names in the data set's folder, in order.
+      shard_examples: examples in each shard; empty where unknown.
+      sha256: hexadecimal digest of each shard; empty where unknown.
+      has_labels: False for a test split; its parsed labels are all ignore_label.
+      class_pixels: labelled pixels of each class; empty where not counted.
+      ignored_pixels: pixels that carry ignore_label.
+      max_size: largest height and largest width; 0, 0 where unknown.
+    """
+
+    num_examples: int
+    shards: tuple[str, ...]
+    shard_examples: tuple[int, ...] = ()
+    sha256: tuple[str, ...] = ()
+    has_labels: bool = True
+    class_pixels: tuple[int, ...] = ()
+    ignored_pixels: int = 0
+    max_size: tuple[int, int] = (0, 0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """The facts of a data set.
+
+    Attributes:
+      name: short name, as in messages and titles.
+      class_names: one name for each label value from 0.
+      colormap: RGB in 0..255 for each class; left empty: VOC's colours.
+      ignore_label: label value that counts nowhere, in 0..255, outside the classes.
+      splits: by name.
+      channels: of a picture.
+      bits: 8, or 16 for pictures of 16 bits a channel.
+      source: where the pictures come from: publication, address, licence.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    colormap: tuple[Color, ...] = ()
+    ignore_label: int = IGNORE_LABEL
+    splits: Mapping[str, Split] = dataclasses.field(default_factory=dict)
+    channels: int = 3
+    bits: int = 8
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.colormap:
+            object.__setattr__(self, "colormap", default_colormap(self.num_classes))
+        names, label = self.class_names, self.ignore_label
+        _check(1 <= len(names) <= 255, "class_names", "1 to 255 names", len(names))
+        _check(len(set(names)) == len(names), "class_names", "distinct", names)
+        _check(
+            len(self.colormap) == len(names),
+            "colormap",
+            f"one colour for each of the {len(names)} classes",
+            f"{len(self.colormap)} colours",
+        )
+        _check(
+            all(
+                len(rgb) == 3 and all(0 <= v <= 255 for v in rgb)
+                for rgb in self.colormap
+            ),
+            "colormap",
+            "[red, green, blue] in 0..255",
+            self.colormap,
+        )
+        _check(
+            len(names) <= label <= 255,
+            "ignore_label",
+            f"outside the {len(names)} classes and at most 255",
+            label,
+        )
+        _check(self.channels >= 1, "channels", "at least 1", self.channels)
+        _check(self.bits in (8, 16), "bits", "8 or 16", self.bits)
+
+    @property
+    def num_classes(self) -> int:
+        """Label values 0 .. num_classes - 1 are classes."""
+        return len(self.class_names)
+
+    def split(self, name: str) -> Split:
+        """The split of that name, which must exist and hold examples."""
+        if name not in self.splits:
+            raise unknown(f"split of the data set {self.name!r}", name, self.splits)
+        if not self.splits[name].num_examples:
+            raise UserError(f"split {name!r} of the data set {self.name!r} is empty.")
+        return self.splits[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, with the schema number."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields["splits"] = {
+            name: dataclasses.asdict(split) for name, split in self.splits.items()
+        }
+        return {"schema": SCHEMA, **json.loads(json.dumps(fields))}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> "DatasetInfo":
+        """Reads what `to_dict` gave.
+
+        Args:
+          values: name and class_names must be there; what else is missing has its
+            default.
+          source: the file's name, for messages.
+
+        Raises:
+          UserError: a key is unknown or missing, or a value has a wrong type or range.
+        """
+        try:
+            schema = values.get("schema", SCHEMA)
+            _check(
+                schema == SCHEMA, "schema", f"{SCHEMA}, as this version reads", schema
+            )
+            fields = {key: value for key, value in values.items() if key != "schema"}
+            splits = _mapping(fields.get("splits", {}), "splits")
+            fields["splits"] = {
+                name: _build(
+                    Split, _mapping(split, f"splits.{name}"), f"splits.{name}."
+                )
+                for name, split in splits.items()
+            }
+            return _build(cls, fields, "")
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
+
+
+def default_colormap(num_classes: int) -> tuple[Color, ...]:
+    """PASCAL VOC's colours: the bits of the label spread over red, green and blue.
+
+    The lowest three bits become the highest bit of each channel, the next three the
+    bit below, and so on; 0 is black. Source: the VOC development kit.
+    """
+    return tuple(
+        (_every_third_bit(i), _every_third_bit(i >> 1), _every_third_bit(i >> 2))
+        for i in range(num_classes)
+    )
+
+
+def _every_third_bit(value: int) -> int:
+    return sum((value >> (3 * place) & 1) << (7 - place) for place in range(8))
+
+
+def load(dataset_dir: str | os.PathLike[str]) -> DatasetInfo:
+    """Reads dataset.json; raises UserError that names the file if it cannot be."""
+    path = pathlib.Path(dataset_dir) / FILE_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}. {_REMEDY}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}). {_REMEDY}") from None
+    return DatasetInfo.from_dict(_mapping(values, str(path)), str(path))
+
+
+def save(info: DatasetInfo, dataset_dir: str | os.PathLike[str]) -> None:
+    """Writes dataset.json whole or not at all."""
+    path = pathlib.Path(dataset_dir) / FILE_NAME
+    temporary = path.with_name(FILE_NAME + ".tmp")
+    text = json.dumps(info.to_dict(), indent=1, ensure_ascii=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def shard_paths(
+    dataset_dir: str | os.PathLike[str], info: DatasetInfo, split: str
+) -> list[str]:
+    """Paths of a split's shards, in order.
+
+    Raises:
+      UserError: the split is unknown or empty, or a shard is missing.
+    """
+    paths = [os.path.join(dataset_dir, name) for name in info.split(split).shards]
+    for path in paths:
+        if not os.path.isfile(path):
+            raise UserError(
+                f"{path}: missing, but {FILE_NAME} lists it in split {split!r}. "
+                "Copy the whole folder, or run datasets/convert.py again."
+            )
+    return paths
+
+
+def _check(condition: bool, name: str, allowed: str, received: object) -> None:
+    if not condition:
+        raise UserError(f"{name} must be {allowed}; received {received!r}.")
+
+
+def _mapping(value: Any, name: str) -> Mapping[str, Any]:
+    _check(isinstance(value, Mapping), name, "a JSON object", value)
+    return value
+
+
+def _build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
+    """Makes the dataclass from JSON types; lists become tuples."""
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    arguments = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise unknown("field", prefix + name, (prefix + known for known in fields))
+        arguments[name] = _typed(value, fields[name].type, prefix + name)
+    for name, field in fields.items():
+        no_default = field.default is field.default_factory is dataclasses.MISSING
+        _check(name in values or not no_default, prefix + name, "given", None)
+    return cls(**arguments)
+
+
+def _typed(value: Any, hint: Any, name: str) -> Any:
+    """Checks a value against the few types that this file's dataclasses use."""
+    if hint in (int, str, bool):
+        _check(type(value) is hint, name, f"of type {hint.__name__}", value)
+        return value
+    if getattr(hint, "__origin__", None) is tuple:
+        _check(isinstance(value, list | tuple), name, "a list", value)
+        return tuple(_typed(part, hint.__args__[0], name) for part in value)
+    return value
