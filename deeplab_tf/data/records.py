@@ -1,0 +1,174 @@
+"""One example as a tf.train.Example: the only file that knows its keys.
+
+The keys are those of the released DeepLab code, so its readers, Model Garden's and
+deeplab2's understand what is written here, and this project trains on their shards.
+Importing this file loads no TensorFlow, which only the parser needs.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from deeplab_tf.data.tfrecord import read_records
+from deeplab_tf.errors import UserError
+
+IMAGE = "image/encoded"
+FILENAME = "image/filename"
+FORMAT = "image/format"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+CHANNELS = "image/channels"
+LABEL = "image/segmentation/class/encoded"
+LABEL_FORMAT = "image/segmentation/class/format"
+
+IMAGE_FILE_CHANNELS = (1, 3, 4)  # what a JPEG or PNG holds; others are stored raw
+Parser = Callable[[Any], dict[str, Any]]
+
+
+def encode_example(
+    *,
+    filename: str,
+    image: bytes,
+    image_format: str,
+    size: tuple[int, int],
+    channels: int,
+    label: bytes | None,
+) -> bytes:
+    """Serialises one example, the same bytes for the same arguments.
+
+    Args:
+      filename: the picture's name in its data set, without folder and ending.
+      image: an encoded JPEG or PNG; or, for a number of channels that these formats
+        lack, the buffer [H, W, C], little endian.
+      image_format: "jpeg", "png" or "raw".
+      size: height and width in pixels.
+      channels: of the picture as training shall read it.
+      label: a single-channel PNG of 8 bits, each pixel its class; None in a split
+        without labels.
+    """
+    features: dict[str, bytes | int] = {
+        IMAGE: image,
+        FILENAME: filename.encode(),
+        FORMAT: image_format.encode(),
+        HEIGHT: size[0],
+        WIDTH: size[1],
+        CHANNELS: channels,
+    }
+    if label is not None:
+        features |= {LABEL: label, LABEL_FORMAT: b"png"}
+    entries = (
+        _field(1, _field(1, key.encode()) + _field(2, _feature(features[key])))
+        for key in sorted(features)
+    )
+    return _field(1, b"".join(entries))
+
+
+def make_parser(
+    channels: int = 3, ignore_label: int = 255, has_labels: bool = True, bits: int = 8
+) -> Parser:
+    """Makes the map function from a serialised example to tensors.
+
+    Args:
+      channels: of the pictures; a JPEG or PNG of another number is converted.
+      ignore_label: fills the labels of a split without labels.
+      has_labels: whether an example must hold a label.
+      bits: 8, or 16 for pictures stored as 16-bit PNG or raw buffers.
+
+    Returns:
+      A function of a scalar string that gives "image": uint8 [H, W, channels], or
+      float32 in [0, 255] where bits is 16; "labels": int32 [H, W]; "filename":
+      scalar string.
+    """
+    import tensorflow as tf
+
+    text = tf.io.FixedLenFeature([], tf.string)
+    keys: dict[str, Any] = {
+        IMAGE: text,
+        FILENAME: tf.io.FixedLenFeature([], tf.string, default_value=""),
+    }
+    if has_labels:
+        keys[LABEL] = text
+    if channels not in IMAGE_FILE_CHANNELS:
+        keys |= {key: tf.io.FixedLenFeature([], tf.int64) for key in (HEIGHT, WIDTH)}
+
+    def decode_image(example: dict[str, tf.Tensor]) -> tf.Tensor:
+        dtype = tf.uint8 if bits == 8 else tf.uint16
+        if channels not in IMAGE_FILE_CHANNELS:
+            image = tf.io.decode_raw(example[IMAGE], dtype)
+            image = tf.reshape(image, [example[HEIGHT], example[WIDTH], channels])
+        elif bits == 16:
+            image = tf.io.decode_png(example[IMAGE], channels, dtype)
+        else:
+            # Decodes PNG too. The accurate transform is the one that Pillow and the
+            # conversion's checks use; TensorFlow's own default is the fast one.
+            image = tf.io.decode_jpeg(
+                example[IMAGE], channels, dct_method="INTEGER_ACCURATE"
+            )
+        return image if bits == 8 else tf.cast(image, tf.float32) / 257.0
+
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        example = tf.io.parse_single_example(serialized, keys)
+        image = decode_image(example)
+        if has_labels:
+            labels = tf.io.decode_png(example[LABEL], channels=1)[:, :, 0]
+        else:
+            labels = tf.fill(tf.shape(image)[:2], ignore_label)
+        return {
+            "image": image,
+            "labels": tf.cast(labels, tf.int32),
+            "filename": example[FILENAME],
+        }
+
+    return parse
+
+
+def describe_read_error(
+    error: Exception, paths: Iterable[str | os.PathLike[str]]
+) -> UserError:
+    """Finds which shard it was that tf.data could not read.
+
+    tf.data says that a record is corrupt, not in which file, so the shards are read
+    again up to the first fault.
+
+    Args:
+      error: what iterating over the data set raised: DataLossError,
+        InvalidArgumentError or another tf.errors.OpError.
+      paths: the shards that were read.
+    """
+    shards = [os.fspath(path) for path in paths]
+    for path in shards:
+        try:
+            for _ in read_records(path):
+                pass
+        except UserError as damaged:
+            return damaged
+        except OSError as unreadable:
+            return UserError(f"{path}: {unreadable.strerror}.")
+    message = str(error).splitlines()[0]
+    place = os.path.dirname(shards[0]) if shards else "the data set"
+    return UserError(
+        f"{place}: an example cannot be parsed ({message}). Check the shards with "
+        "datasets/convert.py --verify."
+    )
+
+
+def _feature(value: bytes | int) -> bytes:
+    """A tf.train.Feature of one byte string or one integer."""
+    if isinstance(value, bytes):
+        return _field(1, _field(1, value))
+    return _field(3, _field(1, _varint(value)))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of a protocol buffer."""
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the high bit says that more follow."""
+    head = bytearray()
+    while value > 0x7F:
+        head.append(value & 0x7F | 0x80)
+        value >>= 7
+    head.append(value)
+    return bytes(head)
