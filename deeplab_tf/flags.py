@@ -84,22 +84,22 @@ def read_settings(path: str) -> dict[str, Any]:
     }
 
 
-def sizes(text: str, name: str) -> tuple[int, int]:
-    """Parses "height,width" or one number for both.
+def numbers(values: list[str], name: str) -> list[float]:
+    """The positive numbers of a list flag.
 
     Raises:
-      UserError: it is neither.
+      UserError: the list is empty or an entry is no positive number.
     """
-    parts = text.split(",")
     try:
-        height, width = (
-            int(part) for part in (parts * 2 if len(parts) == 1 else parts)
-        )
+        parsed = [float(value) for value in values]
     except ValueError:
+        parsed = []
+    if not parsed or min(parsed) <= 0:
         raise UserError(
-            f"--{name} must be height,width in pixels; received {text!r}."
-        ) from None
-    return height, width
+            f"--{name} must be positive numbers, as 0.5,1.0; received "
+            f"{','.join(values)!r}."
+        )
+    return parsed
 
 
 class _LeafParser(flags.ArgumentParser[Any]):

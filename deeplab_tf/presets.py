@@ -46,6 +46,7 @@ PRESETS: Mapping[str, Preset] = {
     "voc_xception_65": Preset(
         settings={
             "model.backbone": "xception_65",
+            "train.batch_norm_momentum": 0.9997,
             "train.steps": 30_000,
             "train.batch_size": 16,
             "optimizer.learning_rate": 0.007,
@@ -56,6 +57,7 @@ PRESETS: Mapping[str, Preset] = {
     "cityscapes_xception_65": Preset(
         settings={
             "model.backbone": "xception_65",
+            "train.batch_norm_momentum": 0.9997,
             "data.crop_size": (769, 769),
             "train.steps": 90_000,
             "train.batch_size": 16,
@@ -66,6 +68,7 @@ PRESETS: Mapping[str, Preset] = {
     "ade20k_xception_65": Preset(
         settings={
             "model.backbone": "xception_65",
+            "train.batch_norm_momentum": 0.9997,
             "train.steps": 150_000,
             "train.batch_size": 16,
         },

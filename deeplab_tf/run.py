@@ -23,6 +23,7 @@ import tensorflow as tf
 import deeplab_tf
 from deeplab_tf import files
 from deeplab_tf.config import Config
+from deeplab_tf.data import info as dataset_info
 from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.model import build_model
@@ -97,6 +98,26 @@ def start_run(
     run = Run(path, config, info, provenance(strategy))
     files.write_json(path / RUN_FILE, run.to_dict())
     return run
+
+
+def dataset(run: Run, dataset_dir: str | None = None) -> tuple[str, DatasetInfo]:
+    """The folder of the shards and its dataset.json.
+
+    Args:
+      run: the run.
+      dataset_dir: another folder than the run was trained on, or None.
+
+    Raises:
+      UserError: there is no dataset.json, or its classes are not the run's.
+    """
+    folder = dataset_dir or run.config.data.dataset_dir
+    info = dataset_info.load(folder)
+    if info.class_names != run.info.class_names or info.channels != run.info.channels:
+        raise UserError(
+            f"{folder}: its classes or channels are not those of {run.path}: "
+            f"{list(info.class_names)} instead of {list(run.info.class_names)}."
+        )
+    return folder, info
 
 
 def provenance(strategy: tf.distribute.Strategy) -> dict[str, Any]:

@@ -60,15 +60,17 @@ def make_eval_dataset(
     """Every example of a split once, in the order of the shards, at its own size.
 
     Returns:
-      Dataset of {"image": uint8 [H, W, C], "labels": int32 [H, W], "filename":
-      string}, not batched.
+      Dataset of {"image": uint8 [H, W, C] (float32 in [0, 255] for pictures of 16
+      bits), "labels": int32 [H, W], "filename": string}, not batched.
 
     Raises:
       UserError: the split is unknown, empty or a shard is missing.
     """
     paths = dataset_info.shard_paths(dataset_dir, info, split)
     dataset = tf.data.TFRecordDataset(paths).map(
-        records.make_parser(info.channels, info.ignore_label),
+        records.make_parser(
+            info.channels, info.ignore_label, info.split(split).has_labels, info.bits
+        ),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     return dataset.prefetch(tf.data.AUTOTUNE)
@@ -82,7 +84,7 @@ def make_prepare(
     seed: int,
 ):
     """Returns (epoch, shard, place, record) -> the augmented example."""
-    parse = records.make_parser(info.channels, info.ignore_label)
+    parse = records.make_parser(info.channels, info.ignore_label, bits=info.bits)
     # Padding is the backbone's mean: it is 0 once the model has normalised it.
     fill = tuple(mean) if info.channels == 3 else (sum(mean) / 3,) * info.channels
 

@@ -1,0 +1,55 @@
+"""Trains DeepLabv3+ on a folder of TFRecord shards.
+
+Examples:
+
+  A first run, from scratch, on the data set that needs no download:
+    python datasets/convert.py --dataset=shapes --output_dir=data/shapes
+    python -m deeplab_tf.train --run_dir=runs/shapes --preset=demo \\
+        --data.dataset_dir=data/shapes
+
+  Xception-65 with the paper's settings, and one of them changed:
+    python -m deeplab_tf.train --run_dir=runs/voc --preset=voc_xception_65 \\
+        --data.dataset_dir=data/voc --train.batch_size=8
+
+  A run that was interrupted goes on when the same command is given again. Another
+  run's settings: --config=runs/voc/run.json.
+"""
+
+import os
+
+from absl import logging
+
+from deeplab_tf import flags
+from deeplab_tf.config import Config
+from deeplab_tf.errors import UserError
+
+
+def main() -> None:
+    """Parses, logs, trains."""
+    config = flags.config_from_flags()
+    if not config.data.dataset_dir:
+        raise UserError(
+            "--data.dataset_dir is missing: the folder that datasets/convert.py wrote."
+        )
+    # The run folder must find its data set from any working directory.
+    absolute = os.path.abspath(config.data.dataset_dir)
+    config = config.replace({"data.dataset_dir": absolute})
+    # TensorFlow takes seconds to import: only once the flags are right.
+    from deeplab_tf import training
+
+    _log_settings(config)
+    result = training.train(config, flags.FLAGS.run_dir)
+    if result:
+        print(f"mIoU {result['miou']:.4f} on {result['split']}")
+    print(f"Run folder: {flags.FLAGS.run_dir}")
+
+
+def _log_settings(config: Config) -> None:
+    changed = Config().difference(config)
+    logging.info("settings that differ from the defaults: %s", "; ".join(changed))
+
+
+if __name__ == "__main__":
+    flags.define_run_dir("Run folder to write, or to go on with.")
+    flags.define_config()
+    flags.run(main)
