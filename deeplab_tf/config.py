@@ -91,6 +91,12 @@ class Model(_Section):
     multi_grid: tuple[int, ...] = leaf(
         (), "Unit rates of the last block, as 1,2,4; empty: all 1.", ALL_POSITIVE
     )
+    depthwise_activation: str = leaf(
+        "released",
+        "Xception: ReLU after the depthwise convolutions of the last block only, as "
+        "in the released code, or after all, as in the paper.",
+        choices=("released", "paper"),
+    )
     atrous_rates: tuple[int, ...] = leaf(
         (6, 12, 18),
         "Rates of the ASPP branches at output stride 16; they are scaled by "

@@ -1,0 +1,138 @@
+"""The fast layers against Keras' own and against plain NumPy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_tf import atrous, layers
+
+RATES = (1, 2, 4, 6, 12, 18, 24, 36)
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def relative_error(actual, expected):
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+def numpy_atrous_depthwise(x, kernel, rate):
+    """Sum over taps of the zero-padded map, shifted by the tap times the rate."""
+    height, width = x.shape[1:3]
+    reach_y, reach_x = (size // 2 * rate for size in kernel.shape[:2])
+    margins = ((0, 0), (reach_y, reach_y), (reach_x, reach_x), (0, 0))
+    padded = np.pad(x.astype(np.float64), margins)
+    return sum(
+        padded[:, i * rate : i * rate + height, j * rate : j * rate + width]
+        * kernel[i, j, :, 0]
+        for i in range(kernel.shape[0])
+        for j in range(kernel.shape[1])
+    )
+
+
+def value_and_gradients(function, x, kernel, upstream):
+    with tf.GradientTape() as tape:
+        tape.watch([x, kernel])
+        y = function(x, kernel)
+    return y, *tape.gradient(y, [x, kernel], upstream)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("kernel_of", [atrous.native, atrous.folded])
+def test_atrous_depthwise_value_and_gradients(kernel_of, rate, size):
+    if kernel_of is atrous.native and not atrous.native_is_exact(tf.float32):
+        pytest.skip("the dilated kernel is not exact on this machine")
+    x, kernel = tf.constant(random(2, 9, 14, 5)), tf.constant(random(size, size, 5, 1))
+    upstream = tf.constant(random(2, 9, 14, 5, seed=1))
+
+    @tf.function
+    def ours(x, kernel, upstream):
+        return value_and_gradients(
+            lambda x, k: kernel_of(x, k, rate), x, kernel, upstream
+        )
+
+    def stock(x, kernel):
+        return tf.nn.depthwise_conv2d(
+            x, kernel, [1, 1, 1, 1], "SAME", dilations=(rate, rate)
+        )
+
+    actual = ours(x, kernel, upstream)
+    expected = value_and_gradients(stock, x, kernel, upstream)
+    reference = numpy_atrous_depthwise(x.numpy(), kernel.numpy(), rate)
+    assert relative_error(actual[0], reference) < 1e-5
+    for one, other in zip(actual, expected, strict=True):
+        assert relative_error(one, other) < 1e-5
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("rate", [1, 2, 12])
+def test_layer_equals_keras_on_every_path(monkeypatch, rate, native, training):
+    exact = native and atrous.native_is_exact(tf.float32)
+    monkeypatch.setattr(atrous, "native_is_exact", lambda dtype: exact)
+    arguments = {"dilation_rate": rate, "padding": "same", "use_bias": False}
+    ours = layers.AtrousDepthwiseConv2D(3, **arguments)
+    stock = keras.layers.DepthwiseConv2D(3, **arguments)
+    x = tf.constant(random(2, 11, 8, 6))
+    stock.build(x.shape)
+    ours.build(x.shape)
+    ours.set_weights([random(3, 3, 6, 1)])
+    stock.set_weights(ours.get_weights())
+    assert relative_error(ours(x, training=training), stock(x)) < 1e-6
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_equals_keras(training):
+    ours, stock = (
+        layer(momentum=0.7, epsilon=1e-3)
+        for layer in (layers.BatchNormalization, keras.layers.BatchNormalization)
+    )
+    x, upstream = tf.constant(random(3, 5, 4, 6) * 2 + 3), random(3, 5, 4, 6, seed=1)
+    results = []
+    for layer in (ours, stock):
+        layer.build(x.shape)
+        layer.set_weights(
+            [random(6), random(6, seed=1), random(6, seed=2), random(6, seed=3) ** 2]
+        )
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=training)
+        wanted = [x, layer.gamma.value, layer.beta.value]
+        results.append([y, *tape.gradient(y, wanted, upstream), *layer.get_weights()])
+    for one, other in zip(*results, strict=True):
+        assert relative_error(one, other) < 1e-5
+
+
+def test_frozen_batch_norm_keeps_statistics_and_trains_gamma():
+    layer = layers.BatchNormalization(frozen=True, epsilon=1e-3)
+    layer.build((None, None, None, 4))
+    mean, variance = random(4), random(4, seed=1) ** 2
+    layer.set_weights([*layer.get_weights()[:2], mean, variance])
+    x = random(2, 5, 5, 4, seed=2)
+    y = layer(x, training=True)
+    assert relative_error(y, (x - mean) / np.sqrt(variance + 1e-3)) < 1e-5
+    np.testing.assert_array_equal(layer.get_weights()[2], mean)
+    assert len(layer.trainable_variables) == 2
+
+
+def numpy_resize(x, size):
+    """Separable linear interpolation with the corner pixels' centres aligned."""
+    for axis, length in zip((1, 2), size, strict=True):
+        source = x.shape[axis]
+        at = np.arange(length) * ((source - 1) / max(length - 1, 1))
+        low = np.minimum(at.astype(int), source - 1)
+        high = np.minimum(low + 1, source - 1)
+        share = (at - low).reshape([-1 if i == axis else 1 for i in range(4)])
+        x = np.take(x, low, axis) * (1 - share) + np.take(x, high, axis) * share
+    return x
+
+
+@pytest.mark.parametrize("size", [(9, 13), (10, 4), (1, 1), (5, 7)])
+def test_resize_like_aligns_corners(size):
+    x = random(2, 5, 7, 3)
+    y = layers.ResizeLike()([x, np.zeros((2, *size, 1), np.float32)])
+    np.testing.assert_allclose(y, numpy_resize(x, size), atol=1e-5)
