@@ -1,0 +1,1 @@
+"""The steps of datasets/convert.py: read, check, audit, write."""

@@ -1,0 +1,134 @@
+"""What a source yields: light descriptions of examples, read later in a worker."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+Content = bytes | np.ndarray  # an encoded file, or pixels
+Color = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Coding:
+    """How the pixels of a label file tell their class.
+
+    With neither table the pixels are the classes themselves, or the ignored label.
+
+    Attributes:
+      values: (raw value, class) pairs; a raw value that is not listed is a fault.
+      colors: (RGB, class) pairs for colour masks; likewise.
+    """
+
+    values: tuple[tuple[int, int], ...] = ()
+    colors: tuple[tuple[Color, int], ...] = ()
+
+    @classmethod
+    def of(
+        cls, values: Mapping[int, int] | None = None, colors: Mapping | None = None
+    ) -> "Coding":
+        """From dictionaries."""
+        return cls(tuple((values or {}).items()), tuple((colors or {}).items()))
+
+
+INDICES = Coding()
+
+
+class SampleError(Exception):
+    """Why one example cannot be used.
+
+    Attributes:
+      kind: a word for tables, as "missing_label".
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One example, picklable; a subclass says how picture and label are read.
+
+    Attributes:
+      name: what the example is called in the records; distinct within a split.
+      coding: how its label is coded.
+    """
+
+    name: str
+    coding: Coding = INDICES
+
+    @property
+    def image_name(self) -> str:
+        """The picture in messages."""
+        return self.name
+
+    @property
+    def label_name(self) -> str:
+        """The label in messages."""
+        return self.name
+
+    def image(self) -> Content:
+        """The picture: an encoded file or pixels [H, W, C]."""
+        raise NotImplementedError
+
+    def label(self) -> Content | None:
+        """The label: an encoded file, pixels [H, W], or None where there is none."""
+        raise NotImplementedError
+
+    def stamp(self) -> list[object]:
+        """What changes when the example does, so that its shard is written anew."""
+        return [repr(self)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileSample(Sample):
+    """A picture file and its label file; label_path None in a split without labels."""
+
+    image_path: str
+    label_path: str | None
+
+    @property
+    def image_name(self) -> str:
+        """The picture's path."""
+        return self.image_path
+
+    @property
+    def label_name(self) -> str:
+        """The label's path."""
+        return self.label_path or self.name
+
+    def image(self) -> Content:
+        """Reads the picture's file."""
+        return _read(self.image_path, "image")
+
+    def label(self) -> Content | None:
+        """Reads the label's file."""
+        return None if self.label_path is None else _read(self.label_path, "label")
+
+    def stamp(self) -> list[object]:
+        """Names, sizes and times of both files."""
+        paths = [self.image_path, *([self.label_path] if self.label_path else [])]
+        return [repr(self), *(_file_stamp(path) for path in paths)]
+
+
+def _read(path: str, what: str) -> Content:
+    try:
+        if path.endswith(".npy"):
+            return np.load(path, allow_pickle=False)
+        return pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        raise SampleError(
+            f"missing_{what}", f"{path}: there is no such {what}."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SampleError(f"unreadable_{what}", f"{path}: {error}.") from None
+
+
+def _file_stamp(path: str) -> tuple[int, int] | None:
+    try:
+        status = pathlib.Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

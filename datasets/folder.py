@@ -1,0 +1,226 @@
+"""Your own pictures: paired folders, list files or a table, and a classes.json.
+
+`source_dir` holds classes.json and one of these layouts (images may also be called
+image or imgs; labels also label, masks or annotations):
+
+  images/train/a.jpg labels/train/a.png ...   a folder for each split
+  train/images/a.jpg train/labels/a.png ...   the same, the other way round
+  images/a.jpg labels/a.png                   no splits: --val_fraction makes them
+  train.txt, val.txt                          lines "picture label", or "picture"
+  dataset.csv                                 columns image, label and perhaps split
+
+classes.json is {"class_names": ["road", "car"]} and perhaps more of dataset.json:
+"name", "colormap", "ignore_label", "channels", "bits". Labels whose pixels are not the
+classes' indices add one table:
+  "values": {"7": "road", "26": "car", "0": "ignore"}         raw value -> class
+  "colors": {"128,64,128": "road", "0,0,0": "ignore"}         RGB -> class
+"""
+
+import csv
+import json
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from conversion.listing import pair_files
+from conversion.samples import INDICES, Coding, FileSample
+from conversion.stratify import choose_stratified
+
+from deeplab_tf.data.info import DatasetInfo
+from deeplab_tf.errors import UserError, unknown
+
+OPTIONS = {
+    "val_fraction": "Share of the examples that go to val where there are no splits.",
+    "label_suffix": "What a label's name has more than its picture's, as _mask.",
+}
+_IMAGE_FOLDERS = ("images", "image", "imgs")
+_LABEL_FOLDERS = ("labels", "label", "masks", "annotations")
+_CLASSES = "classes.json"
+_TABLE = "dataset.csv"
+_IGNORE = "ignore"
+
+
+def INFO(source_dir: str) -> DatasetInfo:  # noqa: N802
+    """What classes.json says."""
+    path, values = _read_classes(source_dir)
+    facts = {k: v for k, v in values.items() if k not in ("values", "colors")}
+    facts.setdefault("name", pathlib.Path(source_dir).resolve().name)
+    return DatasetInfo.from_dict(facts, str(path))
+
+
+def SPLITS(source_dir: str) -> tuple[str, ...]:  # noqa: N802
+    """The splits that the layout shows."""
+    return tuple(_layout(pathlib.Path(source_dir)))
+
+
+def samples(
+    source_dir: str, split: str, *, val_fraction: float = 0.1, label_suffix: str = ""
+) -> Iterable[FileSample]:
+    """The examples of a split; a split whose labels are nowhere has none."""
+    root = pathlib.Path(source_dir)
+    coding = _coding(source_dir, INFO(source_dir))
+    layout = _layout(root)
+    if split not in layout:
+        raise unknown(f"split of {root}", split, layout)
+    place = layout[split]
+    if place is None:
+        return _part(root, split, coding, val_fraction, label_suffix)
+    if place.suffix == ".txt":
+        return _from_list(place, coding)
+    if place.suffix == ".csv":
+        return _from_table(place, split, coding)
+    images, labels = _folders_of(root, split)
+    return pair_files(images, labels, coding, label_suffix)
+
+
+def _layout(root: pathlib.Path) -> dict[str, pathlib.Path | None]:
+    """The splits and where each is described; None: a part of one pair of folders."""
+    if (root / _TABLE).is_file():
+        named = {row.get("split") for row in _rows(root / _TABLE)}
+        splits = sorted(name for name in named if name) or ["train"]
+        return dict.fromkeys(_usual_order(splits), root / _TABLE)
+    lists = {path.stem: path for path in root.glob("*.txt")}
+    if "train" in lists:
+        return {split: lists[split] for split in _usual_order(lists)}
+    images = _first_folder(root, _IMAGE_FOLDERS)
+    if images and any(path.is_file() for path in images.iterdir()):
+        return {"train": None, "val": None}
+    inside = images or root
+    splits = [
+        path.name
+        for path in inside.iterdir()
+        if path.is_dir() and (images or _first_folder(path, _IMAGE_FOLDERS))
+    ]
+    if not splits:
+        raise UserError(
+            f"--source_dir={root}: holds neither images/ and labels/, nor train.txt, "
+            f"nor {_TABLE}; datasets/README.md shows the layouts."
+        )
+    return dict.fromkeys(_usual_order(splits), inside)
+
+
+def _usual_order(splits: Iterable[str]) -> list[str]:
+    usual = ["train", "val", "test"]
+    return sorted(
+        splits, key=lambda s: (usual.index(s) if s in usual else len(usual), s)
+    )
+
+
+def _first_folder(root: pathlib.Path, names: Iterable[str]) -> pathlib.Path | None:
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def _folders_of(
+    root: pathlib.Path, split: str
+) -> tuple[pathlib.Path, pathlib.Path | None]:
+    images = _first_folder(root, _IMAGE_FOLDERS)
+    if images:
+        labels = _first_folder(root, _LABEL_FOLDERS)
+        in_split = labels / split if labels else None
+        return images / split, in_split if in_split and in_split.is_dir() else None
+    folder = root / split
+    inside = _first_folder(folder, _IMAGE_FOLDERS)
+    return inside or folder, _first_folder(folder, _LABEL_FOLDERS)
+
+
+def _part(
+    root: pathlib.Path, split: str, coding: Coding, fraction: float, label_suffix: str
+) -> list[FileSample]:
+    """Train or val out of one pair of folders, the same at every call."""
+    images = _first_folder(root, _IMAGE_FOLDERS)
+    labels = _first_folder(root, _LABEL_FOLDERS)
+    if images is None or labels is None:
+        raise UserError(f"--source_dir={root}: holds no labels/ beside images/.")
+    if not 0 < fraction < 1:
+        raise UserError(f"--val_fraction must be in (0, 1); received {fraction}.")
+    everything = list(pair_files(images, labels, coding, label_suffix))
+    for_val = choose_stratified(everything, INFO(str(root)), fraction)
+    return [s for s in everything if (s.name in for_val) == (split == "val")]
+
+
+def _from_list(path: pathlib.Path, coding: Coding) -> Iterator[FileSample]:
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        names = line.split()
+        if len(names) > 2:
+            raise UserError(
+                f"{path}, line {number}: must be 'picture label'; received {line!r}."
+            )
+        if names:
+            label = names[1] if len(names) == 2 else None
+            yield _listed(path.parent, names[0], label, coding)
+
+
+def _from_table(path: pathlib.Path, split: str, coding: Coding) -> Iterator[FileSample]:
+    for row in _rows(path):
+        if (row.get("split") or "train") == split:
+            yield _listed(path.parent, row["image"], row.get("label") or None, coding)
+
+
+def _rows(path: pathlib.Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "image" not in rows[0]:
+        raise UserError(f"{path}: must have a head line with image, label and split.")
+    return rows
+
+
+def _listed(
+    root: pathlib.Path, image: str, label: str | None, coding: Coding
+) -> FileSample:
+    return FileSample(
+        name=pathlib.PurePath(image).with_suffix("").as_posix(),
+        image_path=str(root / image),
+        label_path=str(root / label) if label else None,
+        coding=coding,
+    )
+
+
+def _read_classes(source_dir: str) -> tuple[pathlib.Path, dict[str, Any]]:
+    if not source_dir:
+        raise UserError("--source_dir must name the folder of the data set.")
+    path = pathlib.Path(source_dir) / _CLASSES
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: missing; it names the classes, as "
+            '{"class_names": ["background", "car"]}.'
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}.") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: must hold a JSON object.")
+    return path, values
+
+
+def _coding(source_dir: str, info: DatasetInfo) -> Coding:
+    path, values = _read_classes(source_dir)
+    tables = [key for key in ("values", "colors") if key in values]
+    if not tables:
+        return INDICES
+    if len(tables) > 1:
+        raise UserError(f"{path}: give values or colors, not both.")
+    classes = {name: value for value, name in enumerate(info.class_names)}
+    classes[_IGNORE] = info.ignore_label
+    table = values[tables[0]]
+    try:
+        return _read_table(tables[0], table, classes)
+    except (AttributeError, TypeError, ValueError):
+        form = '{"7": "road"}' if tables[0] == "values" else '{"0,64,128": "road"}'
+        raise UserError(f"{path}: {tables[0]} must be as {form}.") from None
+    except KeyError as error:
+        name = error.args[0]
+        problem = unknown(f"class in {tables[0]}", name, classes)
+        raise UserError(f"{path}: {problem}") from None
+
+
+def _read_table(
+    kind: str, table: Mapping[str, str], classes: Mapping[str, int]
+) -> Coding:
+    if kind == "values":
+        return Coding.of(values={int(raw): classes[n] for raw, n in table.items()})
+    colors = {}
+    for text, name in table.items():
+        red, green, blue = (int(part) for part in text.split(","))
+        colors[red, green, blue] = classes[name]
+    return Coding.of(colors=colors)
