@@ -2,6 +2,7 @@
 
   python datasets/convert.py --dataset=voc2012 --source_dir=VOCdevkit --output_dir=OUT
   python datasets/convert.py --dataset=folder --source_dir=DIR --audit_only
+  python datasets/convert.py --verify --output_dir=OUT
 
 OUT then holds <split>-00000-of-00004.tfrecord, dataset.json and audit.json; nothing
 appears there under its final name before every example was checked. A conversion that
@@ -9,39 +10,31 @@ was stopped goes on where it was when the same command is given again.
 """
 
 import functools
-import json
-import os
 import pathlib
-import shutil
 import sys
 import tempfile
-from typing import Any
 
 from absl import flags
 from conversion import sources
-from conversion.audit import Audit, make_split
-from conversion.shards import (
-    Shard,
-    digest_of,
-    plan,
-    read_side_car,
-    write_shard,
-)
-from conversion.workers import Task, run_tasks
+from conversion.audit import Audit
+from conversion.output import Output
+from conversion.scan import differences, scan
+from conversion.shards import Shard, plan
+from conversion.workers import available_cpus
 
+from deeplab_tf import files
 from deeplab_tf import flags as command_line
 from deeplab_tf.data import info as data_info
 from deeplab_tf.errors import UserError
 
 FLAGS = flags.FLAGS
-_PARTIAL = ".partial"  # folder in OUT for an unfinished conversion
 _EXAMPLES_PER_SHARD = 128
 _MIN_SHARDS = 4
 
 
 def define_flags() -> None:
     """The flags of every data set."""
-    flags.DEFINE_string("dataset", None, f"One of {', '.join(sources.names())}.")
+    flags.DEFINE_string("dataset", "", f"One of {', '.join(sources.names())}.")
     flags.DEFINE_string("source_dir", "", "Folder with the pictures and labels.")
     flags.DEFINE_string("output_dir", "", "Folder for the shards and dataset.json.")
     flags.DEFINE_list("splits", [], "Splits to convert; empty: the usual ones.")
@@ -52,24 +45,68 @@ def define_flags() -> None:
         "workers", 0, "Worker processes; 0: one for each CPU.", lower_bound=0
     )
     flags.DEFINE_boolean("audit_only", False, "Check and report; write no shards.")
-    flags.mark_flag_as_required("dataset")
+    flags.DEFINE_boolean(
+        "skip_bad", False, "Leave bad examples out and list them in skipped.jsonl."
+    )
+    flags.DEFINE_boolean(
+        "verify", False, "Read all of --output_dir again and compare with dataset.json."
+    )
 
 
 def main(options: list[str]) -> None:
-    """Converts by the flags; `options` are the flags that belong to the source."""
+    """Acts by the flags; `options` are the flags that belong to the source."""
     values = {option: FLAGS[option].value for option in options}
-    source = sources.open_source(FLAGS.dataset, FLAGS.source_dir, values)
-    if not FLAGS.audit_only and not FLAGS.output_dir:
+    if not FLAGS.verify:
+        source = sources.open_source(FLAGS.dataset, FLAGS.source_dir, values)
+    if not FLAGS.output_dir and not FLAGS.audit_only:
         raise UserError("--output_dir must name the folder to write.")
-    shards = _plan(source)
-    if FLAGS.audit_only:
-        with tempfile.TemporaryDirectory() as folder:
-            audit = _check(shards, pathlib.Path(folder), keep_records=False)[0]
-        if FLAGS.output_dir:
-            _write_audit(audit, pathlib.Path(FLAGS.output_dir))
+    if FLAGS.verify:
+        _verify(pathlib.Path(FLAGS.output_dir))
+    elif FLAGS.audit_only:
+        _audit_only(_plan(source))
     else:
-        audit = _convert(shards, pathlib.Path(FLAGS.output_dir))
-    _stop_on_errors(audit)
+        _convert(source)
+
+
+def _convert(source: sources.Source) -> None:
+    output = Output(pathlib.Path(FLAGS.output_dir))
+    if output.is_finished():
+        return
+    shards = _plan(source)
+    audit, written = output.write(shards, _workers())
+    print(audit.table())
+    if (audit.errors and not FLAGS.skip_bad) or audit.has_empty_split():
+        _stop(audit)
+    info = output.finish(shards[0].info, audit, written)
+    total = sum(split.num_examples for split in info.splits.values())
+    print(f"Wrote {total} examples to {output.folder}.")
+
+
+def _audit_only(shards: list[Shard]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        output = Output(pathlib.Path(folder))
+        audit, _ = output.write(shards, _workers(), keep_records=False)
+    if FLAGS.output_dir:
+        files.write_json(pathlib.Path(FLAGS.output_dir) / "audit.json", audit.to_dict())
+    print(audit.table())
+    if audit.errors:
+        _stop(audit)
+
+
+def _verify(folder: pathlib.Path) -> None:
+    """Reads every record of a finished data set."""
+    info = data_info.load(folder)
+    shards = {name: split.shards for name, split in info.splits.items()}
+    for split in info.splits:
+        data_info.shard_paths(folder, info, split)
+    audit, found = scan(info, folder, shards, _workers())
+    lines = differences(info, audit, found)
+    print("\n".join([audit.table(), *lines]))
+    if lines:
+        raise UserError(f"{folder}: {lines[0]} In all {len(lines)} differences.")
+    if audit.errors:
+        _stop(audit)
+    print(f"{folder}: all shards are as {data_info.FILE_NAME} says.")
 
 
 def _plan(source: sources.Source) -> list[Shard]:
@@ -83,89 +120,14 @@ def _plan(source: sources.Source) -> list[Shard]:
     return shards
 
 
-def _convert(shards: list[Shard], output: pathlib.Path) -> Audit:
-    """Writes into OUT/.partial, and moves everything to its name once all is well."""
-    if (output / data_info.FILE_NAME).exists():
-        raise UserError(
-            f"{output}: holds a finished data set already; give another --output_dir, "
-            "or remove that one first."
-        )
-    partial = output / _PARTIAL
-    partial.mkdir(parents=True, exist_ok=True)
-    audit, side_cars = _check(shards, partial, keep_records=True)
-    if audit.errors:
-        return audit
-    splits = {
-        split: make_split(
-            audit.split_facts(split), [s for s in side_cars if s["split"] == split]
-        )
-        for split in dict.fromkeys(shard.split for shard in shards)
-    }
-    for shard in shards:
-        if (partial / shard.file).exists():
-            os.replace(partial / shard.file, output / shard.file)
-    _write_audit(audit, output)
-    info = data_info.DatasetInfo(**{**vars(shards[0].info), "splits": splits})
-    data_info.save(info, output)
-    shutil.rmtree(partial)
-    print(f"Wrote {sum(s.num_examples for s in splits.values())} examples to {output}.")
-    return audit
+def _workers() -> int:
+    return FLAGS.workers or available_cpus()
 
 
-def _check(
-    shards: list[Shard], folder: pathlib.Path, keep_records: bool
-) -> tuple[Audit, list[dict[str, Any]]]:
-    """Reads every example once; writes what is not yet there; adds up the facts."""
-    missing = [s for s in shards if not (keep_records and _is_done(s, folder))]
-    tasks: list[Task] = [
-        functools.partial(write_shard, shard, folder, keep_records) for shard in missing
-    ]
-    if len(missing) < len(shards):
-        print(
-            f"{len(shards) - len(missing)} of {len(shards)} shards are there already."
-        )
-    run_tasks(
-        tasks,
-        sum(len(shard.samples) for shard in missing),
-        FLAGS.workers or os.cpu_count() or 1,
-        shards[0].info.name,
-    )
-    audit, side_cars = Audit(shards[0].info), []
-    for shard in shards:
-        side_car = read_side_car(folder, shard)
-        if side_car is None:
-            raise UserError(f"{shard.file}: its files changed during the conversion.")
-        audit.add(shard.split, side_car.pop("facts"))
-        side_cars.append(side_car)
-    audit.finish()
-    return audit, side_cars
-
-
-def _is_done(shard: Shard, partial: pathlib.Path) -> bool:
-    """Whether an earlier run wrote the shard from the same input, and it is whole."""
-    side_car = read_side_car(partial, shard)
-    if side_car is None:
-        return False
-    paths = [partial / shard.file, partial.parent / shard.file]
-    return any(p.exists() and digest_of(p) == side_car["sha256"] for p in paths)
-
-
-def _write_audit(audit: Audit, output: pathlib.Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    temporary = output / "audit.json.tmp"
-    temporary.write_text(json.dumps(audit.to_dict(), indent=1, ensure_ascii=False))
-    os.replace(temporary, output / "audit.json")
-
-
-def _stop_on_errors(audit: Audit) -> None:
-    print(audit.table())
-    if audit.errors:
-        first = audit.errors[0]
-        more = len(audit.errors) - 1
-        raise UserError(
-            first["message"]
-            + (f" And {more} more errors, listed above." if more else "")
-        )
+def _stop(audit: Audit) -> None:
+    more = len(audit.errors) - 1
+    tail = f" {more} more errors are listed above." if more else ""
+    raise UserError(audit.errors[0]["message"] + tail)
 
 
 def _named_dataset(arguments: list[str]) -> str:

@@ -9,21 +9,16 @@ image or imgs; labels also label, masks or annotations):
   train.txt, val.txt                          lines "picture label", or "picture"
   dataset.csv                                 columns image, label and perhaps split
 
-classes.json is {"class_names": ["road", "car"]} and perhaps more of dataset.json:
-"name", "colormap", "ignore_label", "channels", "bits". Labels whose pixels are not the
-classes' indices add one table:
-  "values": {"7": "road", "26": "car", "0": "ignore"}         raw value -> class
-  "colors": {"128,64,128": "road", "0,0,0": "ignore"}         RGB -> class
+conversion/classes_file.py tells what classes.json may hold.
 """
 
 import csv
-import json
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
+from conversion.classes_file import FILE_NAME, read_classes
 from conversion.listing import pair_files
-from conversion.samples import INDICES, Coding, FileSample
+from conversion.samples import Coding, FileSample
 from conversion.stratify import choose_stratified
 
 from deeplab_tf.data.info import DatasetInfo
@@ -35,17 +30,12 @@ OPTIONS = {
 }
 _IMAGE_FOLDERS = ("images", "image", "imgs")
 _LABEL_FOLDERS = ("labels", "label", "masks", "annotations")
-_CLASSES = "classes.json"
 _TABLE = "dataset.csv"
-_IGNORE = "ignore"
 
 
 def INFO(source_dir: str) -> DatasetInfo:  # noqa: N802
     """What classes.json says."""
-    path, values = _read_classes(source_dir)
-    facts = {k: v for k, v in values.items() if k not in ("values", "colors")}
-    facts.setdefault("name", pathlib.Path(source_dir).resolve().name)
-    return DatasetInfo.from_dict(facts, str(path))
+    return _classes(source_dir)[0]
 
 
 def SPLITS(source_dir: str) -> tuple[str, ...]:  # noqa: N802
@@ -58,13 +48,14 @@ def samples(
 ) -> Iterable[FileSample]:
     """The examples of a split; a split whose labels are nowhere has none."""
     root = pathlib.Path(source_dir)
-    coding = _coding(source_dir, INFO(source_dir))
+    info, coding = _classes(source_dir)
     layout = _layout(root)
     if split not in layout:
         raise unknown(f"split of {root}", split, layout)
     place = layout[split]
     if place is None:
-        return _part(root, split, coding, val_fraction, label_suffix)
+        everything = _undivided(root, coding, label_suffix)
+        return _part(everything, split, info, val_fraction)
     if place.suffix == ".txt":
         return _from_list(place, coding)
     if place.suffix == ".csv":
@@ -123,18 +114,21 @@ def _folders_of(
     return inside or folder, _first_folder(folder, _LABEL_FOLDERS)
 
 
-def _part(
-    root: pathlib.Path, split: str, coding: Coding, fraction: float, label_suffix: str
-) -> list[FileSample]:
-    """Train or val out of one pair of folders, the same at every call."""
+def _undivided(root: pathlib.Path, coding: Coding, suffix: str) -> list[FileSample]:
     images = _first_folder(root, _IMAGE_FOLDERS)
     labels = _first_folder(root, _LABEL_FOLDERS)
     if images is None or labels is None:
         raise UserError(f"--source_dir={root}: holds no labels/ beside images/.")
+    return list(pair_files(images, labels, coding, suffix))
+
+
+def _part(
+    everything: list[FileSample], split: str, info: DatasetInfo, fraction: float
+) -> list[FileSample]:
+    """Train or val out of one pair of folders, the same at every call."""
     if not 0 < fraction < 1:
         raise UserError(f"--val_fraction must be in (0, 1); received {fraction}.")
-    everything = list(pair_files(images, labels, coding, label_suffix))
-    for_val = choose_stratified(everything, INFO(str(root)), fraction)
+    for_val = choose_stratified(everything, info, fraction)
     return [s for s in everything if (s.name in for_val) == (split == "val")]
 
 
@@ -175,52 +169,8 @@ def _listed(
     )
 
 
-def _read_classes(source_dir: str) -> tuple[pathlib.Path, dict[str, Any]]:
+def _classes(source_dir: str) -> tuple[DatasetInfo, Coding]:
     if not source_dir:
         raise UserError("--source_dir must name the folder of the data set.")
-    path = pathlib.Path(source_dir) / _CLASSES
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: missing; it names the classes, as "
-            '{"class_names": ["background", "car"]}.'
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}.") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: must hold a JSON object.")
-    return path, values
-
-
-def _coding(source_dir: str, info: DatasetInfo) -> Coding:
-    path, values = _read_classes(source_dir)
-    tables = [key for key in ("values", "colors") if key in values]
-    if not tables:
-        return INDICES
-    if len(tables) > 1:
-        raise UserError(f"{path}: give values or colors, not both.")
-    classes = {name: value for value, name in enumerate(info.class_names)}
-    classes[_IGNORE] = info.ignore_label
-    table = values[tables[0]]
-    try:
-        return _read_table(tables[0], table, classes)
-    except (AttributeError, TypeError, ValueError):
-        form = '{"7": "road"}' if tables[0] == "values" else '{"0,64,128": "road"}'
-        raise UserError(f"{path}: {tables[0]} must be as {form}.") from None
-    except KeyError as error:
-        name = error.args[0]
-        problem = unknown(f"class in {tables[0]}", name, classes)
-        raise UserError(f"{path}: {problem}") from None
-
-
-def _read_table(
-    kind: str, table: Mapping[str, str], classes: Mapping[str, int]
-) -> Coding:
-    if kind == "values":
-        return Coding.of(values={int(raw): classes[n] for raw, n in table.items()})
-    colors = {}
-    for text, name in table.items():
-        red, green, blue = (int(part) for part in text.split(","))
-        colors[red, green, blue] = classes[name]
-    return Coding.of(colors=colors)
+    root = pathlib.Path(source_dir)
+    return read_classes(root / FILE_NAME, root.resolve().name)

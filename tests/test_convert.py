@@ -64,6 +64,8 @@ def test_output_depends_on_input_alone(folder, tmp_path):
     assert sorted(one) == [
         "audit.json",
         "dataset.json",
+        "dataset_info.json",
+        "features.json",
         *(f"train-0000{i}-of-00003.tfrecord" for i in range(3)),
         *(f"val-0000{i}-of-00003.tfrecord" for i in range(3)),
     ]

@@ -72,7 +72,7 @@ def test_split_that_cannot_be_used(split, message):
         ({"class_names": "ab"}, "class_names must be a list"),
         ({"colormap": [[0, 0, 0]]}, "one colour for each of the 2"),
         ({"colormap": [[0, 0, 0], [0, 0, 256]]}, "in 0..255"),
-        ({"ignore_label": 1}, "ignore_label must be outside the 2 classes"),
+        ({"ignore_label": 256}, "ignore_label must be in 0..255"),
         ({"channels": "3"}, "channels must be of type int"),
         ({"bits": 12}, "bits must be 8 or 16"),
         ({"schema": 2}, "schema must be 1"),

@@ -13,6 +13,7 @@ _NEARLY_ALL = 0.999  # of the pixels: then a label hardly says anything
 _MAX_CROP = 769  # the largest crop of the published recipes
 _STRIDE = 16
 _PRINT_AT_MOST = 5  # findings of one kind on the screen; audit.json has them all
+_LINE = 300  # characters of one of them
 Fact = Mapping[str, Any]
 
 
@@ -115,17 +116,23 @@ class Audit:
                     text = f"classes that never occur: {', '.join(absent)}."
                     self._find(self.warnings, split, "", "absent_class", text)
 
+    def has_empty_split(self) -> bool:
+        """Whether a split has no example that can be used."""
+        return any(not counts.examples for counts in self._splits.values())
+
     def split_facts(self, name: str) -> dict[str, Any]:
         """The arguments of `Split` that come from counting."""
         counts = self._splits[name]
-        classes = self._info.num_classes
+        labelled, ignored = (
+            counts.pixels[: self._info.num_classes].copy(),
+            (self._info.ignore_label),
+        )
+        labelled[ignored:][:1] = 0  # where the ignored label has a class's number
         return {
             "num_examples": counts.examples,
             "has_labels": counts.has_labels,
-            "class_pixels": tuple(counts.pixels[:classes].tolist())
-            if counts.has_labels
-            else (),
-            "ignored_pixels": int(counts.pixels[self._info.ignore_label]),
+            "class_pixels": tuple(labelled.tolist()) if counts.has_labels else (),
+            "ignored_pixels": int(counts.pixels[ignored]),
             "max_size": _max_size(counts),
         }
 
@@ -171,26 +178,37 @@ class Audit:
 
     def table(self) -> str:
         """The report for the screen."""
-        lines: list[str] = []
-        for name, counts in self._splits.items():
-            report = self._split_report(counts)
-            height, width = report["max_size"]
-            crop = ",".join(map(str, report["suggested_crop_size"]))
-            lines.append(
-                f"{name}: {counts.examples} examples, {counts.bad} bad, largest "
-                f"{height}x{width}, suggested crop {crop}, "
-                f"void {report['void_share']:.1%}"
-            )
-            for class_name, row in report["classes"].items():
-                weight = row["suggested_weight"]
-                lines.append(
-                    f"  {class_name:<24}{row['pixel_share']:>9.3%} of pixels "
-                    f"{row['pictures']:>7} pictures   weight "
-                    + (f"{weight:.3f}" if weight is not None else "-")
-                )
+        reports = {name: self._split_report(c) for name, c in self._splits.items()}
+        lines = [_headline(name, report) for name, report in reports.items()]
+        labelled = {name: r for name, r in reports.items() if r["has_labels"]}
+        if labelled:
+            lines += [
+                "",
+                _row("class", [f"{name}: pixels, pictures" for name in labelled]),
+            ]
+            for class_name in self._info.class_names:
+                cells = [r["classes"][class_name] for r in labelled.values()]
+                texts = [f"{c['pixel_share']:.3%} {c['pictures']:>9,}" for c in cells]
+                lines.append(_row(class_name, texts))
         for title in ("repairs", "warnings", "errors"):
             lines += _summary(title, getattr(self, title))
         return "\n".join(lines)
+
+
+def _headline(name: str, report: dict[str, Any]) -> str:
+    height, width = report["max_size"]
+    crop = ",".join(map(str, report["suggested_crop_size"]))
+    void = (
+        f", void {report['void_share']:.1%}" if report["has_labels"] else ", no labels"
+    )
+    return (
+        f"{name}: {report['examples']:,} examples, {report['bad']} bad, largest "
+        f"{height}x{width} (height x width), suggested crop {crop}{void}"
+    )
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"  {name:<20}" + "".join(f"{cell:>26}" for cell in cells)
 
 
 def _median_frequency_weights(counts: _Counts, classes: int) -> list[float | None]:
@@ -225,10 +243,14 @@ def _summary(title: str, findings: list[dict[str, str]]) -> list[str]:
         by_kind.setdefault(finding["kind"], []).append(text)
     for kind, texts in by_kind.items():
         lines.append(f"  {kind}: {len(texts)}")
-        lines += [f"    {text}" for text in texts[:_PRINT_AT_MOST]]
+        lines += [f"    {_shortened(text)}" for text in texts[:_PRINT_AT_MOST]]
         if len(texts) > _PRINT_AT_MOST:
             lines.append(f"    ... and {len(texts) - _PRINT_AT_MOST} more")
     return lines
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LINE else text[: _LINE - 4] + " ..."
 
 
 def make_split(facts: Mapping[str, Any], shards: list[dict[str, Any]]) -> Split:

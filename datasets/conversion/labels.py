@@ -15,6 +15,7 @@ from conversion.samples import Coding, Content, SampleError
 from deeplab_tf.data.info import DatasetInfo
 
 _NO_CLASS = -1
+_PNG = b"\x89PNG\r\n\x1a\n"
 _INDEX_MODES = ("L", "P", "1", "I;16", "I;16B", "I;16L", "I")
 _COLOR_MODES = ("RGB", "RGBA", "P")
 
@@ -32,6 +33,10 @@ class Label:
     encoded: bytes
     size: tuple[int, int]
     pixels: np.ndarray
+
+    def counts(self) -> dict[str, int]:
+        """Number of pixels of each value that occurs, for JSON."""
+        return {str(value): int(n) for value, n in enumerate(self.pixels) if n}
 
 
 def read_label(content: Content, name: str, info: DatasetInfo, coding: Coding) -> Label:
@@ -162,13 +167,18 @@ def _some(items: list[str], at_most: int = 8) -> str:
     return " ".join(items[:at_most]) + more
 
 
+def has_palette(data: bytes) -> bool:
+    """Whether an encoded label is a PNG whose pixels point into a palette."""
+    return data[:8] == _PNG and data[25:26] == b"\x03"
+
+
 def _without_palette(data: bytes) -> bytes | None:
     """The same PNG as grey: its compressed indices as they are, its palette left out.
 
     TensorFlow's decoder would turn a palette into colours. None if the file is no PNG
     of 8 bits a pixel, grey or palette.
     """
-    if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < 33:
+    if not data.startswith(_PNG):
         return None
     width, height, depth, color_type, *rest = struct.unpack(">IIBBBBB", data[16:29])
     if depth != 8 or color_type not in (0, 3):

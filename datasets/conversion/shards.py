@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from conversion.audit import Fact
 from conversion.labels import Label, read_label
 from conversion.pictures import Picture, read_picture
 from conversion.samples import Sample, SampleError
+from conversion.workers import Tick
 from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.data.records import encode_example
 from deeplab_tf.data.tfrecord import write_record
@@ -64,7 +65,7 @@ def plan(
 
 
 def write_shard(
-    shard: Shard, folder: pathlib.Path, keep_records: bool, tick: Callable[[], None]
+    shard: Shard, folder: pathlib.Path, keep_records: bool, tick: Tick
 ) -> None:
     """Writes folder/<file> and its side-car, or neither.
 
@@ -159,7 +160,7 @@ def convert_sample(sample: Sample, info: DatasetInfo) -> tuple[Fact, bytes | Non
         label=label.encoded if label else None,
     )
     fact |= {"size": picture.size, "digest": picture.digest, "notes": picture.notes}
-    fact["pixels"] = _present(label) if label else None
+    fact["pixels"] = label.counts() if label else None
     return fact, record
 
 
@@ -181,7 +182,3 @@ def _read(sample: Sample, info: DatasetInfo) -> tuple[Picture, Label | None]:
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[1]}x{size[0]} (width x height)"
-
-
-def _present(label: Label) -> dict[str, int]:
-    return {str(v): int(n) for v, n in enumerate(label.pixels) if n}

@@ -9,7 +9,7 @@ import contextlib
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -17,13 +17,21 @@ from tqdm import tqdm
 
 from deeplab_tf.errors import UserError
 
-Task = Callable[[Callable[[], None]], None]  # receives what to call after each example
+Tick = Callable[[], object]  # called after each example
+Task = Callable[[Tick], None]
 _POLL_SECONDS = 0.1
 _RESUME = "Finished shards are kept: run the same command again"
 
 
+def available_cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def run_tasks(
-    tasks: list[Task], num_examples: int, num_workers: int, title: str
+    tasks: Sequence[Task], num_examples: int, num_workers: int, title: str
 ) -> None:
     """Runs all tasks, with a progress bar over their examples.
 
@@ -32,7 +40,11 @@ def run_tasks(
     """
     tqdm.monitor_interval = 0  # its thread would be alive while processes are forked
     bar = tqdm(
-        total=num_examples, desc=title, unit="picture", disable=None, leave=False
+        total=num_examples or None,
+        desc=title,
+        unit="picture",
+        disable=None,
+        leave=False,
     )
     with bar:
         if num_workers == 1:
@@ -41,7 +53,7 @@ def run_tasks(
             _run_parallel(tasks, min(num_workers, len(tasks)), bar)
 
 
-def _run_here(tasks: list[Task], bar: tqdm) -> None:
+def _run_here(tasks: Sequence[Task], bar: tqdm) -> None:
     try:
         for task in tasks:
             task(bar.update)
@@ -49,7 +61,7 @@ def _run_here(tasks: list[Task], bar: tqdm) -> None:
         raise UserError(_explain(error)) from None
 
 
-def _run_parallel(tasks: list[Task], num_workers: int, bar: tqdm) -> None:
+def _run_parallel(tasks: Sequence[Task], num_workers: int, bar: tqdm) -> None:
     context = _context()
     next_task, done = context.Value("q", 0), context.Value("q", 0)
     workers, pipes = [], []
@@ -84,7 +96,7 @@ def _context() -> Any:
     return multiprocessing.get_context("fork" if may_fork else "spawn")
 
 
-def _work(tasks: list[Task], next_task: Any, done: Any, sender: Any) -> None:
+def _work(tasks: Sequence[Task], next_task: Any, done: Any, sender: Any) -> None:
     parent = os.getppid()
 
     def tick() -> None:

@@ -8,10 +8,10 @@ no table of data sets is needed anywhere.
 import dataclasses
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from deeplab_tf import files
 from deeplab_tf.errors import UserError, unknown
 
 FILE_NAME = "dataset.json"
@@ -19,7 +19,7 @@ SCHEMA = 1
 IGNORE_LABEL = 255
 Color = tuple[int, int, int]
 T = TypeVar("T")
-_REMEDY = "Write it with datasets/convert.py, or datasets/describe.py for old shards."
+_REMEDY = "write it with datasets/convert.py, or datasets/describe.py for old shards."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,8 @@ class DatasetInfo:
       name: short name, as in messages and titles.
       class_names: one name for each label value from 0.
       colormap: RGB in 0..255 for each class; left empty: VOC's colours.
-      ignore_label: label value that counts nowhere, in 0..255, outside the classes.
+      ignore_label: label value that counts nowhere, in 0..255; inside the classes only
+        where weights with an output for it are to be used, as the released ADE20K's.
       splits: by name.
       channels: of a picture.
       bits: 8, or 16 for pictures of 16 bits a channel.
@@ -93,9 +94,9 @@ class DatasetInfo:
             self.colormap,
         )
         _check(
-            len(names) <= label <= 255,
+            0 <= label <= 255,
             "ignore_label",
-            f"outside the {len(names)} classes and at most 255",
+            "in 0..255",
             label,
         )
         _check(self.channels >= 1, "channels", "at least 1", self.channels)
@@ -170,23 +171,14 @@ def _every_third_bit(value: int) -> int:
 
 def load(dataset_dir: str | os.PathLike[str]) -> DatasetInfo:
     """Reads dataset.json; raises UserError that names the file if it cannot be."""
-    path = pathlib.Path(dataset_dir) / FILE_NAME
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}. {_REMEDY}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}). {_REMEDY}") from None
-    return DatasetInfo.from_dict(_mapping(values, str(path)), str(path))
+    path = os.path.join(dataset_dir, FILE_NAME)
+    values = files.read_json(path, _REMEDY)
+    return DatasetInfo.from_dict(_mapping(values, path), path)
 
 
 def save(info: DatasetInfo, dataset_dir: str | os.PathLike[str]) -> None:
     """Writes dataset.json whole or not at all."""
-    path = pathlib.Path(dataset_dir) / FILE_NAME
-    temporary = path.with_name(FILE_NAME + ".tmp")
-    text = json.dumps(info.to_dict(), indent=1, ensure_ascii=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    files.write_json(os.path.join(dataset_dir, FILE_NAME), info.to_dict())
 
 
 def shard_paths(

@@ -6,7 +6,7 @@ Importing this file loads no TensorFlow, which only the parser needs.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from deeplab_tf.data.tfrecord import read_records
@@ -61,6 +61,23 @@ def encode_example(
         for key in sorted(features)
     )
     return _field(1, b"".join(entries))
+
+
+def decode_example(serialized: bytes) -> dict[str, bytes | int]:
+    """The features of an example by key: the first value of each; floats are left out.
+
+    Raises:
+      UserError: the bytes are no tf.train.Example.
+    """
+    try:
+        return {
+            key: value
+            for _, features in _fields(serialized)
+            for _, entry in _fields(features)
+            for key, value in _entry(entry)
+        }
+    except (IndexError, TypeError, UnicodeDecodeError):
+        raise UserError("a record holds no tf.train.Example.") from None
 
 
 def make_parser(
@@ -172,3 +189,45 @@ def _varint(value: int) -> bytes:
         value >>= 7
     head.append(value)
     return bytes(head)
+
+
+def _entry(entry: Any) -> Iterator[tuple[str, bytes | int]]:
+    """Yields key and first value of one entry of the map of features."""
+    parts = dict(_fields(entry))
+    for kind, values in _fields(parts.get(2, b"")):
+        for number, value in _fields(values):
+            if kind == 1 and number == 1:
+                yield bytes(parts[1]).decode(), bytes(value)
+            elif kind == 3:
+                integer = value if isinstance(value, int) else _read_varint(value, 0)[0]
+                yield bytes(parts[1]).decode(), integer
+            break
+
+
+def _fields(message: Any) -> Iterator[tuple[int, Any]]:
+    """Yields number and content of the fields that hold bytes or an integer."""
+    view, position = memoryview(message), 0
+    while position < len(view):
+        tag, position = _read_varint(view, position)
+        value, position = _read_varint(view, position)
+        if tag & 7 == 2:
+            if position + value > len(view):
+                raise IndexError
+            yield tag >> 3, view[position : position + value]
+            position += value
+        elif tag & 7 == 0:
+            yield tag >> 3, value
+        else:
+            raise IndexError
+
+
+def _read_varint(view: Any, position: int) -> tuple[int, int]:
+    """The number that starts at the position, and the position after it."""
+    value = shift = 0
+    while True:
+        byte = view[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, position
