@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from deeplab_tf.blocks import Style, conv, separable
-from deeplab_tf.layers import ResizeLike
+from deeplab_tf.blocks import Style, conv, scale_rate, separable
+from deeplab_tf.layers import ResizeLike, WindowMean
 
 NAME = "aspp"
 
@@ -19,6 +19,7 @@ def build(
     channels: int = 256,
     separable_conv: bool = True,
     image_pooling: bool = True,
+    image_pooling_size: tuple[int, ...] = (),
     dropout: float = 0.1,
 ) -> Any:
     """Looks at the map through several fields of view and merges what they see.
@@ -32,6 +33,8 @@ def build(
       channels: of each branch and of the result.
       separable_conv: atrous separable convolutions, as in DeepLabv3+.
       image_pooling: a branch with the mean over the picture.
+      image_pooling_size: (height, width) of a picture whose map is the window of that
+        mean, which then slides over larger maps; empty: the whole picture.
       dropout: share of the result's values set to zero in training.
 
     Returns:
@@ -39,15 +42,16 @@ def build(
     """
     branches = []
     if image_pooling:
-        branches.append(_image_feature(x, channels, style))
+        window = tuple((side - 1) // output_stride + 1 for side in image_pooling_size)
+        branches.append(_image_feature(x, channels, window, style))
     branches.append(conv(x, channels, 1, style=style, name=f"{NAME}.conv_1x1"))
     for rate in rates:
-        name, scaled = f"{NAME}.atrous_{rate}", max(1, rate * 16 // output_stride)
+        name, scaled = f"{NAME}.atrous_{rate}", scale_rate(rate, output_stride)
         if separable_conv:
-            y = separable(x, channels, style=style, name=name, rate=scaled)
+            branch = separable(x, channels, style=style, name=name, rate=scaled)
         else:
-            y = conv(x, channels, 3, style=style, name=name, rate=scaled)
-        branches.append(y)
+            branch = conv(x, channels, 3, style=style, name=name, rate=scaled)
+        branches.append(branch)
     y = branches[0]
     if len(branches) > 1:
         y = keras.layers.Concatenate(name=f"{NAME}.concat")(branches)
@@ -55,9 +59,12 @@ def build(
     return keras.layers.Dropout(dropout, name=f"{NAME}.dropout")(y)
 
 
-def _image_feature(x: Any, channels: int, style: Style) -> Any:
-    """Mean over the picture, 1x1, back to the size of x."""
+def _image_feature(x: Any, channels: int, window: tuple[int, ...], style: Style) -> Any:
+    """Mean over the picture or a window, 1x1, back to the size of x."""
     name = f"{NAME}.image_pooling"
-    y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.mean")(x)
+    if window:
+        y = WindowMean(window, name=f"{name}.mean")(x)
+    else:
+        y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.mean")(x)
     y = conv(y, channels, 1, style=style, name=name)
     return ResizeLike(name=f"{name}.resize")([y, x])

@@ -67,7 +67,12 @@ def activate(x: Any, activation: str | None, name: str) -> Any:
     return keras.layers.Activation(activation, name=f"{name}.{activation}")(x)
 
 
-def pad(x: Any, size: int, stride: int, rate: int, name: str) -> tuple[Any, str]:
+def scale_rate(rate: int, output_stride: int) -> int:
+    """A rate of output stride 16 at another one: the same distance in the picture."""
+    return max(1, rate * 16 // output_stride)
+
+
+def pad(x: Any, size: int, stride: int, name: str) -> tuple[Any, str]:
     """Symmetric zeros before a strided convolution, whose padding is returned too.
 
     TensorFlow's SAME pads an even map only at its end when it strides, so that the
@@ -76,7 +81,7 @@ def pad(x: Any, size: int, stride: int, rate: int, name: str) -> tuple[Any, str]
     """
     if stride == 1 or size == 1:
         return x, "same"
-    x = keras.layers.ZeroPadding2D(rate * (size // 2), name=f"{name}.pad")(x)
+    x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}.pad")(x)
     return x, "valid"
 
 
@@ -88,7 +93,7 @@ def conv(
     style: Style,
     name: str,
     stride: int = 1,
-    rate: int = 1,
+    rate: int | tuple[int, int] = 1,
     activation: str | None = "relu",
     explicit_padding: bool = False,
     spread: float | str | None = None,
@@ -101,14 +106,14 @@ def conv(
       size: height and width of the kernel.
       style: initialiser and normalisation.
       name: of the convolution; the layers after it are named from it.
-      stride, rate: at most one of them above 1.
+      stride, rate: at most one of them above 1; two rates are down and across.
       activation: a Keras activation, or None.
       explicit_padding: pads both sides before a stride, see `pad`.
       spread: an initialiser other than `style.kernel`.
     """
     padding = "same"
     if explicit_padding:
-        x, padding = pad(x, size, stride, rate, name)
+        x, padding = pad(x, size, stride, name)
     x = keras.layers.Conv2D(
         channels,
         size,
@@ -129,14 +134,14 @@ def depthwise(
     style: Style,
     name: str,
     stride: int = 1,
-    rate: int = 1,
+    rate: int | tuple[int, int] = 1,
     activation: str | None = "relu",
     explicit_padding: bool = False,
 ) -> Any:
     """Depthwise convolution, normalisation, activation; arguments as in `conv`."""
     padding = "same"
     if explicit_padding:
-        x, padding = pad(x, size, stride, rate, name)
+        x, padding = pad(x, size, stride, name)
     x = AtrousDepthwiseConv2D(
         size,
         strides=stride,
@@ -156,7 +161,7 @@ def separable(
     style: Style,
     name: str,
     stride: int = 1,
-    rate: int = 1,
+    rate: int | tuple[int, int] = 1,
     activation: str | None = "relu",
     depthwise_activation: str | None = "relu",
     explicit_padding: bool = False,

@@ -25,6 +25,10 @@ AT_LEAST_ONE: Rule = ("at least 1", lambda value: value >= 1)
 FRACTION: Rule = ("in [0, 1]", lambda value: 0 <= value <= 1)
 BELOW_ONE: Rule = ("in [0, 1)", lambda value: 0 <= value < 1)
 ALL_POSITIVE: Rule = ("positive numbers", lambda values: all(v > 0 for v in values))
+DIFFERENT: Rule = (
+    "different positive numbers",
+    lambda values: all(v > 0 for v in values) and len(set(values)) == len(values),
+)
 SIZE_OR_EMPTY: Rule = (
     "height,width or empty",
     lambda size: len(size) in (0, 2) and all(side > 0 for side in size),
@@ -97,13 +101,37 @@ class Model(_Section):
         "in the released code, or after all, as in the paper.",
         choices=("released", "paper"),
     )
+    normalization: str = leaf(
+        "batch", "Normalisation after convolutions.", choices=("batch", "group")
+    )
+    group_norm_groups: int = leaf(
+        32,
+        "Groups of group norm; where it does not divide the channels, their greatest "
+        "common divisor.",
+        POSITIVE,
+    )
+    context: str = leaf(
+        "aspp",
+        "What gathers context from the encoder's map; none leaves it to the decoder.",
+        choices=("aspp", "pyramid_pooling", "dense_prediction_cell", "none"),
+    )
     atrous_rates: tuple[int, ...] = leaf(
         (6, 12, 18),
         "Rates of the ASPP branches at output stride 16; they are scaled by "
         "16 / output_stride. Empty: image pooling and 1x1 only.",
-        ALL_POSITIVE,
+        DIFFERENT,
     )
-    aspp_channels: int = leaf(256, "Channels of each ASPP branch.", POSITIVE)
+    pyramid_bins: tuple[int, ...] = leaf(
+        (1, 2, 3, 6),
+        "Levels of pyramid pooling: a level n has n x n means.",
+        DIFFERENT,
+    )
+    dense_prediction_cell: str = leaf(
+        "", "JSON of a dense prediction cell; empty: the one found on Cityscapes."
+    )
+    aspp_channels: int = leaf(
+        256, "Channels of each ASPP or cell branch and of the context.", POSITIVE
+    )
     aspp_separable: bool = leaf(True, "Atrous separable convolutions in the ASPP.")
     image_pooling: bool = leaf(True, "The image-level feature of the ASPP.")
     image_pooling_size: tuple[int, ...] = leaf(
@@ -112,7 +140,7 @@ class Model(_Section):
         "empty: the whole picture.",
         SIZE_OR_EMPTY,
     )
-    dropout: float = leaf(0.1, "Dropout rate after the ASPP projection.", BELOW_ONE)
+    dropout: float = leaf(0.1, "Dropout rate of the context module.", BELOW_ONE)
     decoder_strides: tuple[int, ...] = leaf(
         (4,),
         "Strides of the low-level features that the decoder merges, descending, "

@@ -13,8 +13,8 @@ from deeplab_tf import atrous
 
 PACKAGE = "deeplab_tf"  # under which Keras finds the layers in a .keras file
 
-# oneDNN has its fast kernel up to this distance between the outermost taps and the
-# centre; beyond it the dilated kernel is slower than folding.
+# oneDNN has a fast dilated kernel where the outermost taps are at most this far from
+# the centre (rate 6 at 3x3, 3 at 5x5); beyond, its general one is 4 to 8 times slower.
 _NATIVE_REACH = 6
 
 
@@ -36,22 +36,24 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Tensor[B, H, W, C] -> Tensor[B, H, W, C * depth_multiplier]."""
-        rate = self.dilation_rate[0]
         if not self._is_plain_atrous():
             return super().call(inputs)
-        native = atrous.native_is_exact(inputs.dtype)
-        reach = rate * (max(self.kernel_size) // 2)
-        if native and (reach <= _NATIVE_REACH or not training):
-            return atrous.native(inputs, tf.convert_to_tensor(self.kernel), rate)
-        if training:
-            return atrous.folded(inputs, tf.convert_to_tensor(self.kernel), rate)
-        return super().call(inputs)
+        kernel, rates = tf.convert_to_tensor(self.kernel), self.dilation_rate
+        if atrous.native_is_exact(inputs.dtype):
+            reach = max(
+                rate * (size // 2)
+                for rate, size in zip(rates, self.kernel_size, strict=True)
+            )
+            if not training or reach <= _NATIVE_REACH:
+                return atrous.native(inputs, kernel, rates)
+        return (
+            atrous.folded(inputs, kernel, rates) if training else super().call(inputs)
+        )
 
     def _is_plain_atrous(self) -> bool:
-        """Whether this is the case that the kernels below compute."""
+        """Whether this is the case that `atrous` computes."""
         return (
             max(self.dilation_rate) > 1
-            and self.dilation_rate[0] == self.dilation_rate[1]
             and all(size % 2 for size in self.kernel_size)
             and self.depth_multiplier == 1
             and self.padding == "same"
@@ -203,3 +205,89 @@ class ResizeLike(keras.layers.Layer):
         """(B, H, W, C)."""
         x, reference = input_shape
         return (x[0], reference[1], reference[2], x[3])
+
+
+class _RangeMean(keras.layers.Layer):
+    """Means over ranges of rows and columns, of any map size, by two products."""
+
+    def ranges(self, length: Any, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """First and one past last index of each mean along an axis (0 down)."""
+        raise NotImplementedError
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Tensor[B, H, W, C] -> Tensor[B, rows, columns, C]."""
+        height, width = atrous.known_shape(inputs)[1:3]
+        down, across = self._weights(height, 0), self._weights(width, 1)
+        y = tf.einsum("mh,bhwc->bmwc", down, tf.cast(inputs, tf.float32))
+        return tf.cast(tf.einsum("nw,bmwc->bmnc", across, y), self.compute_dtype)
+
+    def _weights(self, length: Any, axis: int) -> tf.Tensor:
+        """Tensor[means, length]: 1 / size inside of each range."""
+        first, last = self.ranges(length, axis)
+        at = tf.range(length)[None]
+        inside = (at >= first[:, None]) & (at < last[:, None])
+        size = tf.cast(last - first, tf.float32)
+        return tf.cast(inside, tf.float32) / size[:, None]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class WindowMean(_RangeMean):
+    """Mean over a window at each place where it fits in the map.
+
+    Args:
+      window: (height, width) in pixels of the map, cut to the map where that is
+        smaller; empty: the whole map.
+      **kwargs: those of keras.layers.Layer.
+    """
+
+    def __init__(self, window: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window = tuple(window)
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras' configuration and `window`."""
+        return {**super().get_config(), "window": self.window}
+
+    def ranges(self, length: Any, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Every start from 0 to length - window."""
+        size = tf.minimum(self.window[axis], length) if self.window else length
+        first = tf.range(length - size + 1)
+        return first, first + size
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """(B, H - height + 1, W - width + 1, C), at least 1 each."""
+        batch, *sides, channels = input_shape
+        window = self.window or sides
+        means = [
+            None if side is None else max(side - size, 0) + 1
+            for side, size in zip(sides, window, strict=True)
+        ]
+        return (batch, *means, channels)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class GridMean(_RangeMean):
+    """Means over n x n parts of the map, which overlap where n does not divide it.
+
+    Args:
+      parts: n; part i of a side of h pixels has pixels floor(i * h / n) up to
+        ceil((i + 1) * h / n), so that no pixel is left out.
+      **kwargs: those of keras.layers.Layer.
+    """
+
+    def __init__(self, parts: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.parts = parts
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras' configuration and `parts`."""
+        return {**super().get_config(), "parts": self.parts}
+
+    def ranges(self, length: Any, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """As said above, the same for both axes."""
+        index = tf.range(self.parts)
+        return index * length // self.parts, -(-(index + 1) * length // self.parts)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """(B, parts, parts, C)."""
+        return (input_shape[0], self.parts, self.parts, input_shape[3])

@@ -15,6 +15,14 @@ from deeplab_tf.errors import unknown
 # Name of the backbone -> file in this folder that holds it.
 MODULES: Mapping[str, str] = {
     "mobilenet_v2": "mobilenet_v2",
+    "mobilenet_v3_large": "mobilenet_v3",
+    "mobilenet_v3_small": "mobilenet_v3",
+    "resnet_18": "resnet",
+    "resnet_18_beta": "resnet",
+    "resnet_50": "resnet",
+    "resnet_50_beta": "resnet",
+    "resnet_101": "resnet",
+    "resnet_101_beta": "resnet",
     "xception_41": "xception",
     "xception_65": "xception",
     "xception_71": "xception",
