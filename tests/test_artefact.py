@@ -1,0 +1,133 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny_run
+
+from deeplab_tf import artefact, proof, serving, tflite
+from deeplab_tf import run as runs
+from deeplab_tf.artefact import Artefact
+from deeplab_tf.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return runs.open_run(tiny_run.write(tmp_path_factory.mktemp("artefact")))
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return runs.load_model(run)
+
+
+@pytest.fixture(scope="module")
+def lite(run, model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("lite") / "model.tflite"
+    path.write_bytes(tflite.convert(model, run, [(49, 81), (97, 65)]))
+    return artefact.open_artefact(str(path), num_threads=1)
+
+
+def argmax_of_channels(*sizes, **fields):
+    """An artefact whose logits are the picture's channels."""
+    return Artefact(
+        path=None,
+        format="",
+        run={},
+        sizes=sizes,
+        call=lambda pictures: {"logits": np.float32(pictures)},
+        **fields,
+    )
+
+
+def test_padding_goes_right_and_below_in_the_backbones_mean(lite):
+    picture = np.full((40, 70, 3), 7, np.uint8)
+    fitted, (rows, columns) = lite.fit(picture)
+    assert fitted.shape == (1, 49, 81, 3)
+    np.testing.assert_array_equal(fitted[0, rows, columns], picture)
+    assert set(fitted[0, 40:].ravel()) == set(fitted[0, :, 70:].ravel()) == {127}
+
+
+@pytest.mark.parametrize(
+    ("picture", "size"),
+    [((40, 70), (49, 81)), ((60, 50), (97, 65)), ((96, 162), (97, 65))],
+)
+def test_smallest_size_that_holds_the_picture_or_the_largest(lite, picture, size):
+    fitted, (rows, columns) = lite.fit(np.zeros((*picture, 3), np.uint8))
+    assert fitted.shape[1:3] == size
+    factor = min(1, size[0] / picture[0], size[1] / picture[1])
+    assert (rows.stop, columns.stop) == (
+        round(picture[0] * factor),
+        round(picture[1] * factor),
+    )
+
+
+def test_labels_come_back_at_the_pictures_size():
+    picture = np.zeros((80, 120, 3), np.uint8)
+    picture[:, :60, 1] = picture[:, 60:, 2] = 200
+    expected = np.repeat([[1] * 60 + [2] * 60], 80, 0)
+    labels = argmax_of_channels((40, 90)).labels(picture)
+    assert labels.shape == (80, 120)
+    assert (labels == expected).mean() > 0.98
+    np.testing.assert_array_equal(argmax_of_channels().labels(picture), expected)
+
+
+def test_tflite_as_saved_model_as_keras(run, model, lite, tmp_path):
+    serving.save(model, run, tmp_path / "export")
+    pictures = proof.sample_pictures(run, 3)
+    assert len(pictures) == 3
+    for opened in (artefact.open_artefact(str(tmp_path / "export")), lite):
+        assert opened.run == run.to_dict()
+        assert opened.num_bytes > 4 * model.count_params()
+        agreement = proof.compare(model, opened, pictures)
+        assert agreement.num_pictures == 3
+        agreement.require_float("it")
+
+
+def test_differences_are_those_of_numpy(model):
+    """An artefact that is wrong by a known amount in a known place."""
+    picture = tiny_run.pictures(40, 50)[0]
+    logits = np.asarray(model(np.float32(picture[None]), training=False))
+    wrong = logits.copy()
+    wrong[0, :10] = 0
+    wrong[0, :10, :, 2] = 50
+    broken = dataclasses.replace(
+        argmax_of_channels(), call=lambda pictures: {"logits": wrong}
+    )
+    agreement = proof.compare(model, broken, [picture])
+    same = (logits.argmax(-1) == wrong.argmax(-1)).mean()
+    assert agreement.pixel_agreement == pytest.approx(same)
+    difference = np.abs(wrong - logits)
+    assert agreement.max_difference == pytest.approx(difference.max(), rel=1e-3)
+    assert agreement.mean_difference == pytest.approx(difference.mean(), rel=1e-3)
+    assert agreement.logit_range == pytest.approx(np.ptp(logits), rel=1e-3)
+    with pytest.raises(UserError, match="differs from the Keras model"):
+        agreement.require_float("it")
+
+
+def test_not_a_number_is_no_agreement():
+    agreement = proof.Agreement(
+        num_pictures=1,
+        pixel_agreement=1.0,
+        max_difference=float("nan"),
+        mean_difference=float("nan"),
+        logit_range=1.0,
+    )
+    with pytest.raises(UserError):
+        agreement.require_float("it")
+
+
+def test_pictures_without_the_data_set(run):
+    gone = run.config.replace({"data.dataset_dir": "/nowhere"})
+    pictures = proof.sample_pictures(dataclasses.replace(run, config=gone), 2)
+    assert [picture.dtype for picture in pictures] == [np.uint8] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("missing.tflite", "no such"), ("text.tflite", "loaded"), ("a.txt", "must be")],
+)
+def test_bad_paths(tmp_path, name, message):
+    if name != "missing.tflite":
+        (tmp_path / name).write_text("no model")
+    with pytest.raises(UserError, match=message):
+        artefact.open_artefact(str(tmp_path / name))

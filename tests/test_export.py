@@ -1,0 +1,83 @@
+"""The export command lines, as a user calls them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import tiny_run
+from conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    return tiny_run.write(tmp_path_factory.mktemp("export"))
+
+
+def call(script, *arguments):
+    return subprocess.run(
+        [sys.executable, script, *map(os.fspath, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_exports_agree(run_dir, tmp_path):
+    saved_model, lite = tmp_path / "saved_model", tmp_path / "model.tflite"
+    for arguments in (
+        ("export/to_saved_model.py", f"--output_dir={saved_model}"),
+        ("export/to_tflite.py", f"--output={lite}", "--input_size=71,71"),
+    ):
+        result = call(*arguments, f"--run_dir={run_dir}")
+        assert result.returncode == 0, result.stderr
+        assert "pixels agree" in result.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.tflite",
+        "saved_model",
+    ]
+    result = call(
+        "benchmarks/agreement.py",
+        f"--run_dir={run_dir}",
+        f"--saved_model={saved_model}",
+        f"--tflite={lite}",
+        "--json",
+    )
+    exports = json.loads(result.stdout)["exports"].values()
+    assert [export["format"] for export in exports] == ["SavedModel", "TFLite"]
+    assert all(export["pixel_agreement"] >= 0.999 for export in exports)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("to_tflite", ["--output=x.tflite", "--input_size=9"], "--input_size"),
+        ("to_tflite", ["--output=x.tflite", "--input_size=9,9"], "33,33"),
+        ("to_tflite", ["--output=x.txt"], "--output must be"),
+        ("to_saved_model", ["--output_dir={tmp}"], "is no SavedModel"),
+        ("to_saved_model", ["--output_dir=x", "--scales=0"], "--scales"),
+        ("to_saved_model", [], "output_dir"),
+    ],
+)
+def test_wrong_flags(script, arguments, message, run_dir, tmp_path):
+    (tmp_path / "precious.txt").touch()
+    given = [argument.format(tmp=tmp_path) for argument in arguments]
+    result = call(f"export/{script}.py", f"--run_dir={run_dir}", *given)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert (tmp_path / "precious.txt").exists()
+
+
+@pytest.mark.parametrize("script", ["to_saved_model", "to_tflite"])
+def test_help_loads_no_tensorflow_and_shows_examples(script, tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('loaded TensorFlow')")
+    result = subprocess.run(
+        [sys.executable, f"export/{script}.py", "--help"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.fspath(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert f"python export/{script}.py --" in result.stdout, result.stderr
