@@ -14,6 +14,7 @@ import keras
 
 from deeplab_tf.backbones import AtrousSchedule, BackboneSpec, Features
 from deeplab_tf.blocks import Style, conv, separable
+from deeplab_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,11 @@ def build(
       2048 channels at the output stride, and the taps: after the batch norm and
       before the ReLU of a block's second pointwise.
     """
+    if len(multi_grid) not in (0, 3):
+        raise UserError(
+            f"model.multi_grid must have 3 rates for {name}, one a convolution of its "
+            f"last block; received {list(multi_grid)}."
+        )
     blocks, (tap_4, tap_8) = VARIANTS[name]
     taps = {tap_4: 4, tap_8: 8, "exit_flow.block1": 16}
     schedule = AtrousSchedule(output_stride)
