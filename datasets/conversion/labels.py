@@ -3,19 +3,17 @@
 import dataclasses
 import functools
 import io
-import struct
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
-from conversion.pictures import encode_png, png_chunk
+from conversion.pictures import ORIENTATION, explain
+from conversion.png import encode_png, without_palette
 from conversion.samples import Coding, Content, SampleError
 from deeplab_tf.data.info import DatasetInfo
 
 _NO_CLASS = -1
-_PNG = b"\x89PNG\r\n\x1a\n"
 _INDEX_MODES = ("L", "P", "1", "I;16", "I;16B", "I;16L", "I")
 _COLOR_MODES = ("RGB", "RGBA", "P")
 
@@ -57,7 +55,7 @@ def read_label(content: Content, name: str, info: DatasetInfo, coding: Coding) -
     else:
         classes = _from_values(raw, name, info, coding)
     unchanged = data is not None and not coding.values and not coding.colors
-    encoded = _without_palette(data) if unchanged and data else None
+    encoded = without_palette(data) if unchanged and data else None
     return Label(
         encoded=encoded or encode_png(classes[:, :, None]),
         size=(classes.shape[0], classes.shape[1]),
@@ -73,13 +71,10 @@ def _decode(data: bytes, name: str, in_colors: bool) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
             frames = getattr(image, "n_frames", 1)
-            orientation = image.getexif().get(0x0112, 1)
+            orientation = image.getexif().get(ORIENTATION, 1)
             image.load()
     except Exception as error:  # Pillow's plugins raise nearly anything
-        message = str(error) or type(error).__name__
-        raise SampleError(
-            "unreadable_label", f"{name}: cannot be decoded: {message}."
-        ) from None
+        raise SampleError("unreadable_label", f"{name}: {explain(error)}") from None
     if image.format in ("JPEG", "MPO", "WEBP", "JPEG2000"):
         raise _wrong(name, f"{image.format} changes values; save labels as PNG")
     if frames > 1:
@@ -165,34 +160,3 @@ def _out_of_range(
 def _some(items: list[str], at_most: int = 8) -> str:
     more = f" and {len(items) - at_most} more" if len(items) > at_most else ""
     return " ".join(items[:at_most]) + more
-
-
-def has_palette(data: bytes) -> bool:
-    """Whether an encoded label is a PNG whose pixels point into a palette."""
-    return data[:8] == _PNG and data[25:26] == b"\x03"
-
-
-def _without_palette(data: bytes) -> bytes | None:
-    """The same PNG as grey: its compressed indices as they are, its palette left out.
-
-    TensorFlow's decoder would turn a palette into colours. None if the file is no PNG
-    of 8 bits a pixel, grey or palette.
-    """
-    if not data.startswith(_PNG):
-        return None
-    width, height, depth, color_type, *rest = struct.unpack(">IIBBBBB", data[16:29])
-    if depth != 8 or color_type not in (0, 3):
-        return None
-    header = struct.pack(">IIBBBBB", width, height, depth, 0, *rest)
-    kept = b"".join(chunk for kind, chunk in _chunks(data) if kind == b"IDAT")
-    return data[:8] + png_chunk(b"IHDR", header) + kept + png_chunk(b"IEND", b"")
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields kind and whole bytes of each chunk."""
-    start = 8
-    while start + 12 <= len(data):
-        (length,) = struct.unpack(">I", data[start : start + 4])
-        end = start + 12 + length
-        yield data[start + 4 : start + 8], data[start:end]
-        start = end

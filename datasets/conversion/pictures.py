@@ -3,22 +3,24 @@
 import dataclasses
 import hashlib
 import io
-import struct
 import warnings
-import zlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from conversion.png import bit_depth, encode_png
 from conversion.samples import Content, SampleError
 from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.data.records import IMAGE_FILE_CHANNELS
 
-_ORIENTATION = 0x0112  # EXIF tag
+ORIENTATION = 0x0112  # EXIF tag
 _KEPT_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by number of channels
 _KEPT_MODES = {1: ("L",), 3: ("RGB", "L"), 4: ("RGBA",)}
+_ALPHA_MODES = {"RGBA": "RGB", "LA": "L", "PA": "P", "RGBa": "RGB", "La": "L"}
 Note = tuple[str, str]  # kind, and what was done
+_GREY_NOTE = ("grey", "grey; read as three equal channels")
+_DEEP_NOTE = ("16_bit", "16 bits a channel reduced to the upper 8")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,132 +67,138 @@ def read_picture(
     except SampleError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything
-        message = str(error) or type(error).__name__
-        raise SampleError(
-            "unreadable_image", f"{name}: cannot be decoded: {message}."
-        ) from None
+        raise SampleError("unreadable_image", f"{name}: {explain(error)}") from None
     odd = [("odd_file", str(warning.message).strip()) for warning in caught]
     return dataclasses.replace(picture, notes=(*picture.notes, *odd))
+
+
+def explain(error: Exception) -> str:
+    """Why Pillow could not decode a file, as the end of a message."""
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return "is too large for one example; cut it into tiles."
+    if isinstance(error, UnidentifiedImageError):
+        return "cannot be decoded: no format that Pillow knows, or a broken header."
+    return f"cannot be decoded: {str(error) or type(error).__name__}."
 
 
 def _from_file(
     data: bytes, name: str, info: DatasetInfo, label_size: tuple[int, int] | None
 ) -> Picture:
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    notes: list[Note] = []
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        notes.append(("frames", f"the first of its {frames} frames is used"))
-    upright = _turn(image, label_size, notes)
-    deep = _is_deep(image, data)
-    if deep and info.bits == 8:
-        notes.append(("16_bit", "16 bits a channel reduced to the upper 8"))
-    keep = (
-        upright is image
-        and image.format in _KEPT_FORMATS
-        and not (deep and info.bits == 8)
-        and not (image.format == "PNG" and frames > 1)
-        and _fits(image, info, notes)
-    )
-    if not keep:
-        upright = _convert(upright, name, info, notes)
-    pixels = upright.tobytes()
-    return Picture(
-        encoded=data if keep else _encode(upright),
-        format=_KEPT_FORMATS[image.format or ""] if keep else "png",
-        size=(upright.height, upright.width),
-        digest=hashlib.sha1(pixels, usedforsecurity=False).hexdigest(),
-        notes=tuple(notes),
-    )
-
-
-def _turn(
-    image: Image.Image, label_size: tuple[int, int] | None, notes: list[Note]
-) -> Image.Image:
-    """Applies the EXIF orientation, unless only the unturned picture fits the label."""
-    orientation = image.getexif().get(_ORIENTATION, 1)
-    if orientation not in range(2, 9):
-        return image
-    turned = ImageOps.exif_transpose(image)
-    fits = [
-        label_size == (candidate.height, candidate.width)
-        for candidate in (turned, image)
-    ]
-    if fits == [False, True]:
-        text = f"EXIF orientation {orientation} dropped: the label fits the raw pixels"
-        notes.append(("exif", text))
-        return image
-    notes.append(("exif", f"turned by its EXIF orientation {orientation}"))
-    return turned
-
-
-def _is_deep(image: Image.Image, data: bytes) -> bool:
-    """More than 8 bits a channel; Pillow hides it where a PNG has colours."""
-    if image.format == "PNG":
-        return data[24] == 16  # the bit depth in the header chunk
-    return image.mode.startswith("I") or image.mode == "F"
-
-
-def _fits(image: Image.Image, info: DatasetInfo, notes: list[Note]) -> bool:
-    """Whether the file's own bytes decode to the channels wanted."""
-    if info.channels not in _MODES or "transparency" in image.info:
-        return False
-    if info.bits == 16 and image.mode == "I;16":
-        return info.channels == 1
-    fits = image.mode in _KEPT_MODES[info.channels]
-    if fits and image.mode == "L" and info.channels == 3:
-        notes.append(("grey", "grey; read as three equal channels"))
-    return fits
-
-
-def _convert(
-    image: Image.Image, name: str, info: DatasetInfo, notes: list[Note]
-) -> Image.Image:
-    """Brings the picture to the mode that its channels need."""
-    if info.channels not in _MODES:
+    if info.channels not in IMAGE_FILE_CHANNELS:
         raise SampleError(
             "channels",
             f"{name}: a picture file cannot hold {info.channels} channels; "
             "store such pictures as .npy arrays [H, W, C].",
         )
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    upright, notes = _turn(image, label_size)
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        notes.append(("frames", f"the first of its {frames} frames is used"))
+    keep = upright is image and _can_stay(image, data, info, frames)
+    if keep:
+        notes += _about_kept(image, info)
+    elif info.bits == 16:
+        upright = _to_16_bits(upright, name, info)
+    else:
+        upright, changes = _to_8_bits(upright, data, name, info)
+        notes += changes
+    return Picture(
+        encoded=data if keep else _encode(upright),
+        format=_KEPT_FORMATS[image.format or ""] if keep else "png",
+        size=(upright.height, upright.width),
+        digest=hashlib.sha1(upright.tobytes(), usedforsecurity=False).hexdigest(),
+        notes=tuple(notes),
+    )
+
+
+def _turn(
+    image: Image.Image, label_size: tuple[int, int] | None
+) -> tuple[Image.Image, list[Note]]:
+    """Applies the EXIF orientation, unless only the unturned picture fits the label."""
+    orientation = image.getexif().get(ORIENTATION, 1)
+    if orientation not in range(2, 9):
+        return image, []
+    turned = ImageOps.exif_transpose(image)
+    fits = [label_size == (i.height, i.width) for i in (turned, image)]
+    if fits == [False, True]:
+        text = f"EXIF orientation {orientation} dropped: the label fits the raw pixels"
+        return image, [("exif", text)]
+    return turned, [("exif", f"turned by its EXIF orientation {orientation}")]
+
+
+def _can_stay(
+    image: ImageFile.ImageFile, data: bytes, info: DatasetInfo, frames: int
+) -> bool:
+    """Whether the file's own bytes decode to the channels and bits wanted."""
+    if image.format not in _KEPT_FORMATS or "transparency" in image.info:
+        return False
     if info.bits == 16:
-        if image.mode == "I;16" and info.channels == 1:
-            return image
-        raise SampleError(
-            "16_bit", f"{name}: of 16-bit files PNG, grey TIFF and .npy are read."
-        )
-    if image.format is not None and image.format not in _KEPT_FORMATS:
-        notes.append(("format", f"{image.format} stored as PNG"))
-    mode = _MODES[info.channels]
-    if image.mode.startswith("I;16") or image.mode == "I":
-        pixels = np.asarray(image)
-        if pixels.min() < 0 or pixels.max() > 0xFFFF:
-            raise SampleError(
-                "16_bit", f"{name}: pixels beyond 16 bits ({image.mode})."
-            )
-        image = Image.fromarray((pixels >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        raise SampleError(
-            "16_bit", f"{name}: floating-point pixels have no known range."
-        )
-    has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa")
-    if has_alpha or "transparency" in image.info:
-        if mode == "RGBA":
-            return image.convert(mode)
+        modes = ("I;16",) if info.channels == 1 else _KEPT_MODES[info.channels]
+        return image.format == "PNG" and image.mode in modes
+    if image.format == "PNG" and (frames > 1 or bit_depth(data) == 16):
+        return False
+    return image.mode in _KEPT_MODES[info.channels]
+
+
+def _about_kept(image: Image.Image, info: DatasetInfo) -> list[Note]:
+    notes = []
+    if image.mode == "L" and info.channels == 3:
+        notes.append(_GREY_NOTE)
+    profile = image.info.get("icc_profile")
+    if profile and b"sRGB" not in profile:
+        text = "its colour profile is not sRGB and is not applied"
+        notes.append(("color_profile", text))
+    return notes
+
+
+def _to_16_bits(image: Image.Image, name: str, info: DatasetInfo) -> Image.Image:
+    if image.mode == "I;16" and info.channels == 1:
+        return image
+    raise SampleError(
+        "16_bit", f"{name}: of 16-bit pictures PNG, grey TIFF and .npy are read."
+    )
+
+
+def _to_8_bits(
+    image: Image.Image, data: bytes, name: str, info: DatasetInfo
+) -> tuple[Image.Image, list[Note]]:
+    """Brings the picture to the mode of its channels, and says what that changes."""
+    mode, notes = _MODES[info.channels], []
+    kind = image.format or ""
+    if kind and kind not in _KEPT_FORMATS:
+        notes.append(("format", f"{kind} stored as PNG"))
+    if kind == "PNG" and bit_depth(data) == 16 and not image.mode.startswith("I"):
+        notes.append(_DEEP_NOTE)  # Pillow has done it already
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _upper_byte(image, name)
+        notes.append(_DEEP_NOTE)
+    has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
+    if mode == "RGBA" and not has_alpha:
+        raise SampleError("channels", f"{name}: has no fourth channel ({image.mode}).")
+    if has_alpha and mode != "RGBA":
         notes.append(("alpha", "transparency dropped, colours kept"))
         image.info.pop("transparency", None)
-        if image.mode == "PA":
-            image = image.convert("RGBA")
-    elif mode == "RGBA":
-        raise SampleError("channels", f"{name}: has no fourth channel ({image.mode}).")
-    if image.mode in ("CMYK", "YCbCr", "HSV"):
-        notes.append(("cmyk", f"{image.mode} turned to {mode}"))
-    elif image.mode in ("P", "1"):
-        notes.append(("palette", f"mode {image.mode} turned to {mode}"))
-    elif image.mode in ("L", "LA") and mode == "RGB":
-        notes.append(("grey", "grey; read as three equal channels"))
-    return image if image.mode == mode else image.convert(mode)
+    base = _ALPHA_MODES.get(image.mode, image.mode)
+    if base == "L" and mode == "RGB":
+        notes.append(_GREY_NOTE)
+    elif base not in ("RGB", mode):
+        kind = "cmyk" if base == "CMYK" else "palette" if base in "P1" else "color"
+        notes.append((kind, f"mode {base} turned to {mode}"))
+    return image if image.mode == mode else image.convert(mode), notes
+
+
+def _upper_byte(image: Image.Image, name: str) -> Image.Image:
+    """A 16-bit grey picture's upper 8 bits, where they hold the picture."""
+    pixels = np.asarray(image)
+    if image.mode == "F" or not 1 << 12 <= pixels.max() < 1 << 16 or pixels.min() < 0:
+        raise SampleError(
+            "16_bit",
+            f"{name}: its pixels of mode {image.mode} are in {pixels.min()}.."
+            f"{pixels.max()}, so their upper 8 bits of 16 are no picture; rescale it.",
+        )
+    return Image.fromarray((pixels >> 8).astype(np.uint8))
 
 
 def _encode(image: Image.Image) -> bytes:
@@ -219,26 +227,3 @@ def _from_pixels(pixels: np.ndarray, name: str, info: DatasetInfo) -> Picture:
         size=(pixels.shape[0], pixels.shape[1]),
         digest=hashlib.sha1(raw, usedforsecurity=False).hexdigest(),
     )
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """A PNG of uint8 or uint16 pixels [H, W, 1, 3 or 4]; Pillow lacks 16-bit colour."""
-    height, width, channels = pixels.shape
-    depth = 8 * pixels.itemsize
-    rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))
-    rows = rows.view(np.uint8).reshape(height, -1)
-    filtered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
-    color_type = {1: 0, 3: 2, 4: 6}[channels]
-    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + png_chunk(b"IHDR", header)
-        + png_chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6))
-        + png_chunk(b"IEND", b"")
-    )
-
-
-def png_chunk(kind: bytes, data: bytes) -> bytes:
-    """One chunk of a PNG file: length, kind, data, CRC."""
-    crc = zlib.crc32(data, zlib.crc32(kind))
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from conversion.audit import Audit, make_split
-from conversion.labels import Label, has_palette, read_label
+from conversion.labels import Label, read_label
 from conversion.pictures import Picture, read_picture
+from conversion.png import has_palette
 from conversion.samples import INDICES, SampleError
 from conversion.shards import digest_of
 from conversion.workers import Tick, run_tasks

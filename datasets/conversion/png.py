@@ -1,0 +1,68 @@
+"""The parts of the PNG format that Pillow does not offer."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _PALETTE = 0, 3  # colour types
+_COLOR_TYPES = {1: _GREY, 3: 2, 4: 6}  # by number of channels
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """A PNG of uint8 or uint16 pixels [H, W, 1, 3 or 4]; Pillow lacks 16-bit colour."""
+    height, width, channels = pixels.shape
+    rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))
+    rows = rows.view(np.uint8).reshape(height, -1)
+    filtered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
+    depth, color_type = 8 * pixels.itemsize, _COLOR_TYPES[channels]
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    return (
+        SIGNATURE
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def bit_depth(data: bytes) -> int:
+    """Bits of each sample of an encoded PNG."""
+    return data[24]
+
+
+def has_palette(data: bytes) -> bool:
+    """Whether the data are a PNG whose pixels point into a palette."""
+    return data[:8] == SIGNATURE and data[25:26] == bytes([_PALETTE])
+
+
+def without_palette(data: bytes) -> bytes | None:
+    """The same PNG as grey: its compressed indices as they are, its palette left out.
+
+    TensorFlow's decoder would turn a palette into colours. None if the file is no PNG
+    of 8 bits a pixel, grey or palette.
+    """
+    if not data.startswith(SIGNATURE):
+        return None
+    width, height, depth, color_type, *rest = struct.unpack(">IIBBBBB", data[16:29])
+    if depth != 8 or color_type not in (_GREY, _PALETTE):
+        return None
+    header = struct.pack(">IIBBBBB", width, height, depth, _GREY, *rest)
+    kept = b"".join(chunk for kind, chunk in _chunks(data) if kind == b"IDAT")
+    return data[:8] + _chunk(b"IHDR", header) + kept + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    crc = zlib.crc32(data, zlib.crc32(kind))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields kind and whole bytes of each chunk."""
+    start = len(SIGNATURE)
+    while start + 12 <= len(data):
+        (length,) = struct.unpack(">I", data[start : start + 4])
+        end = start + 12 + length
+        yield data[start + 4 : start + 8], data[start:end]
+        start = end
