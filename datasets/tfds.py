@@ -13,7 +13,7 @@ come from the mask's feature or from --classes=FILE, which is as the classes.jso
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -187,7 +187,7 @@ def _features(builder: Any) -> dict[str, Any]:
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
+    if not hasattr(tree, "items"):  # a dictionary of values or of features
         return {prefix: tree}
     flat = {}
     for key, value in tree.items():

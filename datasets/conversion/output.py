@@ -69,6 +69,8 @@ class Output:
           The audit, and file, split, examples and sha256 of each shard, in order.
         """
         self.partial.mkdir(parents=True, exist_ok=True)
+        for waste in self.partial.glob("*.tmp"):
+            waste.unlink()
         self._refuse_foreign_shards(shards)
         missing = [s for s in shards if not (keep_records and self._is_done(s))]
         if len(missing) < len(shards):

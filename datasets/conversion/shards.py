@@ -76,7 +76,8 @@ def write_shard(
       tick: called after each example.
     """
     path = folder / shard.file
-    temporary = path.with_suffix(".tmp")
+    # A worker that outlives its parent for a moment must not meet the next run's.
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     facts: list[Fact] = []
     with _new_file(temporary, keep_records) as file:
         for sample in shard.samples:
