@@ -32,7 +32,10 @@ def make_strategy(train: Train) -> tf.distribute.Strategy:
             f"train.batch_size must be a multiple of the {count} devices; received "
             f"{train.batch_size}."
         )
-    return tf.distribute.MirroredStrategy(devices[:count])
+    # Between logical CPUs a plain sum does; the collective operations of a second
+    # strategy in one process get mixed up with those of the first.
+    reduction = None if gpus else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(devices[:count], reduction)
 
 
 def _has_gpu() -> bool:

@@ -13,7 +13,7 @@ import os
 
 from absl import flags as absl_flags
 
-from deeplab_tf import files, flags
+from deeplab_tf import files, flags, quiet
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("split", None, "Split; default: the run's data.eval_split.")
@@ -28,6 +28,7 @@ absl_flags.DEFINE_enum(
 
 def main() -> None:
     """Parses, evaluates, writes."""
+    quiet.import_tensorflow()
     from deeplab_tf import evaluation, inference
     from deeplab_tf import run as runs
 

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from deeplab_tf import presets
 from deeplab_tf.config import Config, iterate_leaves
@@ -25,6 +25,8 @@ def run(main: Callable[[], int | None]) -> None:
     in one line on standard error and exit code 1.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow tells of each checkpoint it writes; -v=0 shows that.
+    logging.set_verbosity(logging.WARNING)
     app.run(lambda _: _guard(main), flags_parser=_parse)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from deeplab_tf.layers import resize_align_corners
+from deeplab_tf.layers import resize
 
 Predictor = Callable[[tf.Tensor], tf.Tensor]
 
@@ -33,8 +33,8 @@ def make_predictor(
         if scale == 1.0:
             return tf.nn.softmax(model(pictures, training=False))
         scaled = tf.cast(tf.cast(size, tf.float32) * scale, tf.int32)
-        logits = model(resize_align_corners(pictures, scaled), training=False)
-        return resize_align_corners(tf.nn.softmax(logits), size)
+        logits = model(resize(pictures, scaled), training=False)
+        return resize(tf.nn.softmax(logits), size)
 
     @tf.function(reduce_retracing=True)
     def predict(pictures: tf.Tensor) -> tf.Tensor:

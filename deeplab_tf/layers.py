@@ -92,27 +92,29 @@ class BatchNormalization(keras.layers.BatchNormalization):
     ) -> tf.Tensor:
         """Tensor[B, H, W, C] -> the same shape; other ranks are left to Keras."""
         training = bool(training and self.trainable and not self.frozen)
-        if mask is not None or not self._is_fusible(inputs):
+        context = tf.distribute.get_replica_context()
+        replicas = 1 if context is None else context.num_replicas_in_sync
+        if mask is not None or not self._is_usual(inputs):
             return super().call(inputs, training=training, mask=mask)
+        if training and replicas > 1:
+            return self._synchronized(inputs, context)
+        if inputs.dtype == tf.float64:  # which the fused kernel lacks
+            return super().call(inputs, training=training)
         if not training:
             return self._fused(inputs, self.moving_mean, self.moving_variance)[0]
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            return self._synchronized(inputs, context)
         y, mean, variance = self._fused(inputs)
         # The kernel returns the unbiased variance; Keras' moving one is biased.
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
         self._update(mean, variance * (tf.maximum(count - 1.0, 1.0) / count))
         return y
 
-    def _is_fusible(self, inputs: Any) -> bool:
+    def _is_usual(self, inputs: Any) -> bool:
         return (
             len(inputs.shape) == 4
             and self.axis in (-1, 3)
             and self.scale
             and self.center
             and not self.renorm
-            and inputs.dtype != tf.float64
         )
 
     def _fused(
@@ -135,7 +137,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _synchronized(
         self, inputs: tf.Tensor, context: tf.distribute.ReplicaContext
     ) -> tf.Tensor:
-        x = tf.cast(inputs, tf.float32)
+        x = inputs if inputs.dtype == tf.float64 else tf.cast(inputs, tf.float32)
         mean, variance = self._global_moments(x, context)
         self._update(mean, variance)
         y = tf.nn.batch_normalization(
@@ -159,7 +161,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         origin = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))
         mean, variance = tf.nn.moments(x, [0, 1, 2])
         offset = mean - origin
-        count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+        count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
         sums = [tf.ones_like(mean), offset, variance + tf.square(offset)]
         sums = context.all_reduce(tf.distribute.ReduceOp.SUM, count * tf.stack(sums))
         count, first, second = tf.unstack(sums)

@@ -27,7 +27,6 @@ def cross_entropy(
     per_pixel = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=tf.where(valid, labels, 0), logits=tf.cast(logits, tf.float32)
     )
-    # where, not a product: a void pixel with an infinite loss adds 0, not NaN.
     total = tf.reduce_sum(tf.where(valid, per_pixel, 0.0))
     return total, tf.reduce_sum(tf.cast(valid, tf.float32))
 

@@ -184,7 +184,7 @@ def restore_weights(model: keras.Model, path: str) -> None:
         status = weights(model).read(path)
         status.assert_existing_objects_matched()
         status.expect_partial()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
+    except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
         first_line = str(error).strip().split("\n")[0]
         raise UserError(
             f"{path}: is damaged or of another model: {first_line}"

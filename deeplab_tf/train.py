@@ -16,16 +16,15 @@ Examples:
 """
 
 import os
+import sys
 
-from absl import logging
-
-from deeplab_tf import flags
+from deeplab_tf import flags, quiet
 from deeplab_tf.config import Config
 from deeplab_tf.errors import UserError
 
 
 def main() -> None:
-    """Parses, logs, trains."""
+    """Parses, tells, trains."""
     config = flags.config_from_flags()
     if not config.data.dataset_dir:
         raise UserError(
@@ -35,18 +34,20 @@ def main() -> None:
     absolute = os.path.abspath(config.data.dataset_dir)
     config = config.replace({"data.dataset_dir": absolute})
     # TensorFlow takes seconds to import: only once the flags are right.
+    quiet.import_tensorflow()
     from deeplab_tf import training
 
-    _log_settings(config)
+    _tell_settings(config)
     result = training.train(config, flags.FLAGS.run_dir)
     if result:
         print(f"mIoU {result['miou']:.4f} on {result['split']}")
     print(f"Run folder: {flags.FLAGS.run_dir}")
 
 
-def _log_settings(config: Config) -> None:
+def _tell_settings(config: Config) -> None:
     changed = Config().difference(config)
-    logging.info("settings that differ from the defaults: %s", "; ".join(changed))
+    print("Settings that differ from the defaults:", file=sys.stderr)
+    print("\n".join(f"  {line}" for line in changed), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -108,8 +108,8 @@ class TrainState:
         if path is None:
             return
         try:
-            self.checkpoint.read(path).assert_consumed()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
+            self.checkpoint.read(path).assert_existing_objects_matched()
+        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
             raise UserError(
                 f"{path}: is damaged; delete its files to resume from the checkpoint "
                 f"before ({str(error).strip().splitlines()[0]})."

@@ -11,7 +11,7 @@ Examples:
 
 from absl import flags as absl_flags
 
-from deeplab_tf import flags
+from deeplab_tf import flags, quiet
 from deeplab_tf.errors import UserError
 
 FLAGS = absl_flags.FLAGS
@@ -30,6 +30,7 @@ def main() -> None:
     """Parses, predicts, draws."""
     if (FLAGS.split is None) == (FLAGS.images is None):
         raise UserError("give either --split or --images.")
+    quiet.import_tensorflow()
     from deeplab_tf import drawing, inference
     from deeplab_tf import run as runs
 

@@ -57,7 +57,7 @@ def test_wrong_values_are_refused_in_one_line(name, value, message):
     ],
 )
 def test_strange_json_names_its_file(values, message):
-    with pytest.raises(UserError, match="here.json: ") as caught:
+    with pytest.raises(UserError, match=r"here\.json: ") as caught:
         Config.from_dict(values, "here.json")
     assert message in str(caught.value)
 

@@ -10,7 +10,8 @@ VOID = 255
 def reference_cross_entropy(logits, labels):
     """Sum over the valid pixels of log sum exp minus the label's logit."""
     total = 0.0
-    for pixel, label in zip(logits.reshape(-1, logits.shape[-1]), labels.ravel()):
+    pixels = logits.reshape(-1, logits.shape[-1])
+    for pixel, label in zip(pixels, labels.ravel(), strict=True):
         if label != VOID:
             total += (
                 np.log(np.exp(pixel - pixel.max()).sum()) + pixel.max() - pixel[label]

@@ -133,9 +133,7 @@ def _order(
         own = augmentation.fold(tf.constant([seed, 0], tf.int32), epoch)
         shards = tf.random.experimental.stateless_shuffle(tf.range(len(paths)), own)
         dataset = tf.data.Dataset.from_tensor_slices(shards)
-        dataset = dataset.interleave(
-            read, cycle_length=_READ_AT_ONCE, deterministic=True
-        )
+        dataset = dataset.interleave(read, cycle_length=_READ_AT_ONCE)
 
         # Dataset.shuffle would depend on TensorFlow's global seed.
         def permute(number: tf.Tensor, window: tuple[tf.Tensor, ...]):
