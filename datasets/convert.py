@@ -17,10 +17,11 @@ import tempfile
 from absl import flags
 from conversion import sources
 from conversion.audit import Audit
-from conversion.output import Output
+from conversion.beam import run_beam
+from conversion.output import Execute, Output
 from conversion.scan import differences, scan
 from conversion.shards import Shard, plan
-from conversion.workers import available_cpus
+from conversion.workers import available_cpus, run_tasks
 
 from deeplab_tf import files
 from deeplab_tf import flags as command_line
@@ -43,6 +44,12 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer(
         "workers", 0, "Worker processes; 0: one for each CPU.", lower_bound=0
+    )
+    flags.DEFINE_enum(
+        "runner", "local", ["local", "beam"], "Processes here, or Apache Beam."
+    )
+    flags.DEFINE_multi_string(
+        "beam_flags", [], "One option for Beam, as --beam_flags=--runner=FlinkRunner."
     )
     flags.DEFINE_boolean("audit_only", False, "Check and report; write no shards.")
     flags.DEFINE_boolean(
@@ -73,7 +80,7 @@ def _convert(source: sources.Source) -> None:
     if output.is_finished():
         return
     shards = _plan(source)
-    audit, written = output.write(shards, _workers())
+    audit, written = output.write(shards, _execute())
     print(audit.table())
     if (audit.errors and not FLAGS.skip_bad) or audit.has_empty_split():
         _stop(audit)
@@ -85,7 +92,7 @@ def _convert(source: sources.Source) -> None:
 def _audit_only(shards: list[Shard]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         output = Output(pathlib.Path(folder))
-        audit, _ = output.write(shards, _workers(), keep_records=False)
+        audit, _ = output.write(shards, _execute(), keep_records=False)
     if FLAGS.output_dir:
         files.write_json(pathlib.Path(FLAGS.output_dir) / "audit.json", audit.to_dict())
     print(audit.table())
@@ -118,6 +125,13 @@ def _plan(source: sources.Source) -> list[Shard]:
         num_shards = min(FLAGS.num_shards or usual, len(samples))
         shards += plan(info, split, samples, num_shards)
     return shards
+
+
+def _execute() -> Execute:
+    """What runs the tasks: processes here, or Beam."""
+    if FLAGS.runner == "beam":
+        return functools.partial(run_beam, beam_flags=FLAGS.beam_flags)
+    return functools.partial(run_tasks, num_workers=_workers())
 
 
 def _workers() -> int:

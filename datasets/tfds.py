@@ -20,6 +20,7 @@ import numpy as np
 from conversion.classes_file import read_classes
 from conversion.samples import INDICES, Content, Sample
 
+from deeplab_tf import quiet
 from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.errors import UserError, unknown
 
@@ -160,6 +161,7 @@ _reader = functools.lru_cache(maxsize=1)(_Reader)
 
 @functools.cache
 def _builder(source: str, source_dir: str) -> Any:
+    quiet.import_tensorflow()
     import tensorflow_datasets
 
     try:

@@ -1,5 +1,6 @@
 """A conversion that is stopped at any moment goes on and leaves nothing behind."""
 
+import functools
 import os
 import pathlib
 import resource
@@ -12,8 +13,10 @@ import pytest
 from conversion import sources
 from conversion.output import Output
 from conversion.shards import plan
+from conversion.workers import run_tasks
 from conversion_runs import command, contents, convert, examples, refused
 
+EXECUTE = functools.partial(run_tasks, num_workers=1)
 SHAPES = ("--dataset=shapes", "--num_examples=64", "--num_shards=6", "--workers=2")
 
 
@@ -66,7 +69,7 @@ def test_stopped_while_shards_are_moved_to_their_names(undisturbed, tmp_path, mo
         for shard in plan(source.info(), split, source.samples(split), 6)
     ]
     output = Output(tmp_path)
-    output.write(shards, workers=1)
+    output.write(shards, EXECUTE)
     for shard in shards[:moved]:
         os.replace(output.partial / shard.file, tmp_path / shard.file)
     done = convert(*SHAPES, f"--output_dir={tmp_path}")
@@ -77,7 +80,7 @@ def test_stopped_while_shards_are_moved_to_their_names(undisturbed, tmp_path, mo
 def test_damaged_finished_shard_is_written_anew(undisturbed, tmp_path):
     source = sources.open_source("shapes", "", {"num_examples": 64})
     shards = plan(source.info(), "train", source.samples("train"), 6)
-    Output(tmp_path).write(shards, workers=1)
+    Output(tmp_path).write(shards, EXECUTE)
     path = tmp_path / ".partial" / shards[2].file
     data = bytearray(path.read_bytes())
     data[100] ^= 1

@@ -12,12 +12,13 @@ import os
 import pathlib
 import re
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from conversion.audit import Audit, make_split
 from conversion.shards import Shard, digest_of, read_side_car, write_shard
 from conversion.tfds_metadata import tfds_files
-from conversion.workers import Task, run_tasks
+from conversion.workers import Task
 from deeplab_tf import files
 from deeplab_tf.data import info as data_info
 from deeplab_tf.data.info import DatasetInfo
@@ -25,6 +26,7 @@ from deeplab_tf.errors import UserError
 
 _SHARD = re.compile(r".+-\d{5}-of-\d{5}\.tfrecord")
 SideCar = dict[str, Any]
+Execute = Callable[[list[Task], int, str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +58,14 @@ class Output:
         )
 
     def write(
-        self, shards: list[Shard], workers: int, keep_records: bool = True
+        self, shards: list[Shard], execute: Execute, keep_records: bool = True
     ) -> tuple[Audit, list[SideCar]]:
         """Writes the shards that are not there yet, and adds up the facts of all.
 
         Args:
           shards: all shards of the data set.
-          workers: processes.
+          execute: runs the tasks, given them, the number of their examples and a
+            title.
           keep_records: False: only the facts are wanted.
 
         Returns:
@@ -81,7 +84,7 @@ class Output:
             for shard in missing
         ]
         total = sum(len(shard.samples) for shard in missing)
-        run_tasks(tasks, total, workers, shards[0].info.name)
+        execute(tasks, total, shards[0].info.name)
         return self._add_up(shards)
 
     def _refuse_foreign_shards(self, shards: list[Shard]) -> None:

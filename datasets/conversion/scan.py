@@ -56,7 +56,7 @@ def scan(
             functools.partial(_scan_shard, info, folder / file, result)
             for (_, file), result in zip(files, results, strict=True)
         ]
-        run_tasks(tasks, total, workers, info.name)
+        run_tasks(tasks, total, info.name, workers)
         for (split, file), result in zip(files, results, strict=True):
             content = json.loads(result.read_text())
             audit.add(split, content.pop("facts"))

@@ -31,7 +31,7 @@ def available_cpus() -> int:
 
 
 def run_tasks(
-    tasks: Sequence[Task], num_examples: int, num_workers: int, title: str
+    tasks: Sequence[Task], num_examples: int, title: str, num_workers: int
 ) -> None:
     """Runs all tasks, with a progress bar over their examples.
 
