@@ -27,11 +27,11 @@ def main() -> None:
 
     run = runs.open_run(FLAGS.run_dir)
     model = runs.load_model(run)
-    pictures = proof.sample_pictures(run, FLAGS.limit)
+    examples = proof.sample(run, FLAGS.limit)
     result = {"run_dir": FLAGS.run_dir, **scores(run), "exports": {}}
     for path in filter(None, (FLAGS.saved_model, FLAGS.tflite)):
         exported = artefact.open_artefact(path)
-        agreement = proof.compare(model, exported, pictures)
+        agreement = proof.compare(model, exported, examples, run.info)
         result["exports"][path] = {
             "format": exported.format,
             "num_bytes": exported.num_bytes,

@@ -3,14 +3,14 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_tf import backbones, files, serving, tflite
+from deeplab_tf import backbones, files, serving, tflite_file
 from deeplab_tf.errors import UserError
 from deeplab_tf.run import RUN_FILE
 
@@ -31,6 +31,7 @@ class Artefact:
       sizes: height, width of the pictures that it takes; empty: any.
       call: pictures uint8 [1, h, w, C] -> "logits" or "probabilities" float32
         [1, h, w, K], "labels" [1, h, w]: those that the artefact gives.
+      infer: runs it once as a server would and returns nothing, for timing.
     """
 
     path: pathlib.Path
@@ -38,6 +39,7 @@ class Artefact:
     run: dict[str, Any]
     sizes: tuple[Size, ...]
     call: Callable[[np.ndarray], Outputs]
+    infer: Callable[[np.ndarray], Any]
 
     @property
     def num_bytes(self) -> int:
@@ -48,37 +50,58 @@ class Artefact:
     def fit(self, picture: np.ndarray) -> tuple[np.ndarray, Box]:
         """Brings a picture to a size that the artefact takes.
 
-        It is padded at the right and below with the mean that the backbone
-        subtracts, after it was shrunk where it is too large.
-
-        Returns:
-          The picture [1, h, w, C] and the part [h, w] of it that is not padding.
+        It is padded at the right and below, after it was shrunk where it is too
+        large; see the function `fit`.
         """
         if not self.sizes:
             return picture[None], (slice(None), slice(None))
-        size = min(self.sizes, key=lambda size: _misfit(picture.shape[:2], size))
-        picture = _shrink(picture, size)
-        height, width, channels = picture.shape
-        fitted = np.empty((1, *size, channels), picture.dtype)
-        fitted[:] = self._mean(channels)
-        fitted[0, :height, :width] = picture
-        return fitted, (slice(height), slice(width))
+        size = self.nearest_size(picture.shape[:2])
+        return fit(picture, size, border(self.run, picture.shape[-1]))
+
+    def nearest_size(self, size: Size) -> Size:
+        """The size at which the artefact takes a picture of this size."""
+        return min(self.sizes, key=lambda own: _misfit(size, own), default=size)
 
     def labels(self, picture: np.ndarray) -> np.ndarray:
         """Class of each pixel of a picture [H, W, C] of any size, int32 [H, W]."""
-        fitted, (rows, columns) = self.fit(picture)
-        labels = to_labels(self.call(fitted))[0, rows, columns]
-        height, width = picture.shape[:2]
-        if labels.shape == (height, width):
-            return labels
-        resized = Image.fromarray(labels.astype(np.uint8)).resize((width, height), 0)
-        return np.asarray(resized, np.int32)
+        fitted, box = self.fit(picture)
+        return restore(to_labels(self.call(fitted))[0][box], picture.shape[:2])
 
-    def _mean(self, channels: int) -> np.ndarray:
-        if not self.run:
-            return np.full(channels, _GREY)
-        mean = backbones.get_spec(self.run["config"]["model"]["backbone"]).mean
-        return np.array(mean if channels == 3 else [sum(mean) / 3] * channels)
+
+def fit(picture: np.ndarray, size: Size, fill: np.ndarray) -> tuple[np.ndarray, Box]:
+    """Shrinks a picture [H, W, C] where it is too large and pads it with `fill` [C].
+
+    Returns:
+      The picture [1, h, w, C] and the part [h, w] of it that is not padding.
+    """
+    picture = _shrink(picture, size)
+    height, width, channels = picture.shape
+    fitted = np.empty((1, *size, channels), picture.dtype)
+    fitted[:] = fill
+    fitted[0, :height, :width] = picture
+    return fitted, (slice(height), slice(width))
+
+
+def border(run: Mapping[str, Any], channels: int) -> np.ndarray:
+    """What pictures are padded with: the mean that the run's backbone subtracts.
+
+    Args:
+      run: what run.json holds; empty: unknown, so grey.
+      channels: of the picture.
+    """
+    if not run:
+        return np.full(channels, _GREY)
+    mean = backbones.get_spec(run["config"]["model"]["backbone"]).mean
+    return np.array(mean if channels == 3 else [sum(mean) / 3] * channels)
+
+
+def restore(labels: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Labels [h, w] of a picture that was shrunk to fit, at its size again."""
+    if labels.shape == tuple(size):
+        return labels
+    picture = Image.fromarray(labels.astype(np.uint8))
+    resized = picture.resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return np.asarray(resized, np.int32)
 
 
 def to_labels(outputs: Outputs) -> np.ndarray:
@@ -124,31 +147,28 @@ def _open_saved_model(path: pathlib.Path) -> Artefact:
         return {name: value.numpy() for name, value in outputs.items()}
 
     run = files.read_json(path / serving.RUN_JSON, "export the run anew.")
-    return Artefact(path=path, format="SavedModel", run=run, sizes=(), call=call)
+    return Artefact(
+        path=path,
+        format="SavedModel",
+        run=run,
+        sizes=(),
+        call=call,
+        infer=lambda pictures: serve(pictures=tf.constant(pictures)),
+    )
 
 
 def _open_tflite(path: pathlib.Path, num_threads: int | None) -> Artefact:
-    from ai_edge_litert.interpreter import Interpreter
+    from deeplab_tf.tflite_runner import TFLiteRunner
 
-    interpreter = Interpreter(str(path), num_threads=num_threads)
-    runners: dict[Size, tuple[Any, Any]] = {}
-    for name in interpreter.get_signature_list():
-        runner = interpreter.get_signature_runner(name)
-        (details,) = runner.get_input_details().values()
-        height, width = map(int, details["shape"][1:3])
-        runners[height, width] = (runner, details["dtype"])
-
-    def call(pictures: np.ndarray) -> Outputs:
-        runner, dtype = runners[pictures.shape[1:3]]
-        return runner(pictures=pictures.astype(dtype))
-
-    attached = tflite.read_attached(path, RUN_FILE)
+    runner = TFLiteRunner(path, num_threads)
+    attached = tflite_file.read_attached(path, RUN_FILE)
     return Artefact(
         path=path,
         format="TFLite",
         run=json.loads(attached) if attached else {},
-        sizes=tuple(runners),
-        call=call,
+        sizes=runner.sizes,
+        call=runner,
+        infer=runner.infer,
     )
 
 

@@ -3,17 +3,21 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf import evaluation
+from deeplab_tf import evaluation, measurement, metrics, tflite_file
 from deeplab_tf import run as runs
-from deeplab_tf.artefact import Artefact, to_labels
+from deeplab_tf.artefact import Artefact, restore, to_labels
+from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import make_predictor
 from deeplab_tf.run import Run
+
+Example = tuple[np.ndarray, np.ndarray | None]  # picture [H, W, C], labels [H, W]
 
 # Of a format that computes in float32.
 MIN_PIXEL_AGREEMENT = 0.999
@@ -30,6 +34,7 @@ class Agreement:
       max_difference, mean_difference: of the logits; None where the artefact gives
         none.
       logit_range: highest less lowest of Keras' logits.
+      keras_miou, miou: against the labels of the same pictures; None without labels.
     """
 
     num_pictures: int
@@ -37,40 +42,72 @@ class Agreement:
     max_difference: float | None
     mean_difference: float | None
     logit_range: float
+    keras_miou: float | None = None
+    miou: float | None = None
+
+    @property
+    def miou_drop(self) -> float:
+        """What the artefact loses of Keras' mIoU; 0 without labels."""
+        if self.miou is None or self.keras_miou is None:
+            return 0.0
+        return self.keras_miou - self.miou
 
     def require_float(self, what: str) -> None:
         """Raises UserError unless this is as good as float32 rounding allows."""
-        difference = self.max_difference or 0.0
         limit = MAX_RELATIVE_DIFFERENCE * self.logit_range
-        # Written so that a difference that is no number fails.
-        if not (self.pixel_agreement >= MIN_PIXEL_AGREEMENT and difference <= limit):
-            raise UserError(
-                f"{what} differs from the Keras model and was not written: {self}."
-            )
+        self._require(
+            what,
+            self.pixel_agreement >= MIN_PIXEL_AGREEMENT
+            and (self.max_difference or 0.0) <= limit,
+        )
+
+    def require_miou(self, what: str, max_drop: float) -> None:
+        """Raises UserError if the logits are no numbers or mIoU fell by more."""
+        is_finite = bool(np.isfinite(self.max_difference or 0.0))
+        self._require(what, is_finite and self.miou_drop <= max_drop)
+
+    def _require(self, what: str, condition: bool) -> None:
+        if not condition:
+            raise UserError(f"{what} is worse than Keras and was not written: {self}.")
 
     def __str__(self) -> str:
         text = f"{self.pixel_agreement:.4%} of the pixels agree"
         if self.max_difference is not None:
             text += f", logits differ by at most {self.max_difference:.2g}"
             text += f" of a range of {self.logit_range:.3g}"
+        if self.miou is not None:
+            text += f", mIoU {self.miou:.4f} instead of {self.keras_miou:.4f}"
         return f"{text} ({self.num_pictures} pictures)"
 
 
-def sample_pictures(
-    run: Run, count: int, dataset_dir: str | None = None
-) -> list[np.ndarray]:
-    """The first pictures of the run's evaluation split, each [H, W, C].
+def sample(
+    run: Run, count: int, split: str | None = None, dataset_dir: str | None = None
+) -> list[Example]:
+    """The first pictures of a split of the run's data set, with their labels.
 
     Where the data set is gone, smooth random pictures of odd and even sizes.
+
+    Args:
+      run: the run.
+      count: at most so many.
+      split: None: the split that the run was evaluated on.
+      dataset_dir: the folder of the shards, where it moved.
     """
+    split = split or run.config.data.eval_split
     try:
         folder, info = runs.dataset(run, dataset_dir)
+        has_labels = info.split(split).has_labels
     except UserError:
-        return random_pictures(run.info.channels, count)
-    examples = evaluation.read_split(
-        folder, info, run.config.data.eval_split, "read pictures"
-    )
-    return [example["image"].numpy() for example in itertools.islice(examples, count)]
+        if dataset_dir is not None:
+            raise
+        return [
+            (picture, None) for picture in random_pictures(run.info.channels, count)
+        ]
+    examples = evaluation.read_split(folder, info, split, "read pictures")
+    return [
+        (example["image"].numpy(), example["labels"].numpy() if has_labels else None)
+        for example in itertools.islice(examples, count)
+    ]
 
 
 def random_pictures(channels: int, count: int) -> list[np.ndarray]:
@@ -87,7 +124,8 @@ def random_pictures(channels: int, count: int) -> list[np.ndarray]:
 def compare(
     model: keras.Model,
     artefact: Artefact,
-    pictures: Iterable[np.ndarray],
+    examples: Iterable[Example],
+    info: DatasetInfo,
     *,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
@@ -99,22 +137,28 @@ def compare(
     Args:
       model: float32 [B, H, W, C] -> logits [B, H, W, K].
       artefact: exported from it.
-      pictures: each [H, W, C]; at least one.
+      examples: pictures and, where known, labels; at least one.
+      info: the data set's classes.
       scales: over which the artefact averages its labels' probabilities.
       flip: whether it averages with the mirrored picture, too.
     """
     expect = _make_expect(model, scales, flip)
     agreeing, sizes, differences, bounds = 0, [], [], []
-    for picture in pictures:
+    matrices = np.zeros([2] + [info.num_classes] * 2, np.int64)
+    for picture, truth in examples:
         fitted, box = artefact.fit(picture)
         logits, labels = (value[0][box] for value in expect(fitted))
         outputs = {name: y[0][box] for name, y in artefact.call(fitted).items()}
-        agreeing += int((labels == to_labels(outputs)).sum())
+        given = to_labels(outputs)
+        agreeing += int((labels == given).sum())
         sizes.append(labels.size)
         bounds += [logits.min(), logits.max()]
         if "logits" in outputs:
             difference = np.abs(outputs["logits"] - logits)
             differences.append((difference.max(), difference.mean()))
+        if truth is not None:
+            for matrix, predicted in zip(matrices, (labels, given), strict=True):
+                matrix += _confusion(truth, predicted, info)
     largest, means = np.array(differences).T if differences else (None, None)
     return Agreement(
         num_pictures=len(sizes),
@@ -124,7 +168,54 @@ def compare(
         if means is None
         else float(np.average(means, weights=sizes)),
         logit_range=float(max(bounds) - min(bounds)),
+        keras_miou=_miou(matrices[0], info),
+        miou=_miou(matrices[1], info),
     )
+
+
+def _confusion(truth: np.ndarray, labels: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    restored = restore(labels, truth.shape)
+    return metrics.confusion_matrix(
+        tf.constant(truth), tf.constant(restored), info.num_classes, info.ignore_label
+    ).numpy()
+
+
+def _miou(matrix: np.ndarray, info: DatasetInfo) -> float | None:
+    if not matrix.any():
+        return None
+    return metrics.scores(matrix).to_dict(info.class_names)["miou"]
+
+
+def report(
+    artefact: Artefact, agreement: Agreement, run: Run, *, measure: bool = True
+) -> dict[str, Any]:
+    """What the file beside an export says: size, agreement, speed, operations.
+
+    Args:
+      artefact: the export.
+      agreement: what `compare` found.
+      run: the run.
+      measure: runs it on one thread and on all, in processes of their own, at the
+        artefact's size or the run's crop; on this machine, as busy as it is.
+    """
+    path = str(artefact.path)
+    height, width = run.config.data.crop_size
+    size = artefact.nearest_size((height, width))
+    threads = sorted({1, measurement.all_threads()}) if measure else []
+    result = {
+        "format": artefact.format,
+        "num_bytes": artefact.num_bytes,
+        "agreement": dataclasses.asdict(agreement),
+        "size": size,
+        "speed": [
+            measurement.measure(path, size, run.info.channels, num_threads)
+            for num_threads in threads
+        ],
+    }
+    if artefact.format == "TFLite":
+        kinds = tflite_file.operations(artefact.path.read_bytes())
+        result["operations"] = [dataclasses.asdict(kind) for kind in kinds]
+    return result
 
 
 def _make_expect(

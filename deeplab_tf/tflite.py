@@ -1,26 +1,36 @@
 """LiteRT files (.tflite): fixed sizes, one operation a convolution, run.json inside."""
 
-import io
 import json
-import pathlib
 import tempfile
-import zipfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from deeplab_tf import folding
-from deeplab_tf.run import RUN_FILE, Run
+import deeplab_tf
+from deeplab_tf import folding, quiet, tflite_file, tflite_metadata
+from deeplab_tf.errors import UserError
+from deeplab_tf.run import Run
 from deeplab_tf.serving import freeze
 
 OUTPUT_TYPES = ("logits", "probabilities", "labels")
+QUANTIZED = ("int8", "int16x8")  # kinds whose activations are quantised
+KINDS = ("none", "float16", "dynamic", *QUANTIZED)
 Size = tuple[int, int]
+Pictures = Callable[[Size], Iterable[np.ndarray]]
 
 
 def convert(
-    model: keras.Model, run: Run, sizes: Sequence[Size], *, output_type: str = "logits"
+    model: keras.Model,
+    run: Run,
+    sizes: Sequence[Size],
+    *,
+    output_type: str = "logits",
+    quantize: str = "none",
+    calibration: Pictures | None = None,
 ) -> bytes:
     """Converts to the content of a .tflite file.
 
@@ -31,7 +41,21 @@ def convert(
         `serving_default`; several are named as `size_513x513`.
       output_type: name and kind of the one output: "logits" or "probabilities"
         [1, H, W, K], or "labels" int32 [1, H, W].
+      quantize: "float16" halves the weights; "dynamic" makes them int8, activations
+        stay float; "int8" makes all int8, takes uint8 pictures and gives int8 scores,
+        to be read by the scale and zero point of the output; "int16x8" has
+        activations of 16 bits.
+      calibration: for "int8" and "int16x8": gives pictures [1, H, W, C] of a size, as
+        the model will see; the ranges of its activations are taken from them.
+
+    Raises:
+      UserError: the kind cannot give this output.
     """
+    if quantize == "int16x8" and output_type == "labels":
+        raise UserError(
+            "--quantize=int16x8 must have --output_type=logits or probabilities: "
+            "the format has no argmax of 16 bits."
+        )
     network = folding.fold(model, folding.dilated)
     signatures = {
         signature_name(size, sizes): _function(network, size, output_type)
@@ -42,34 +66,72 @@ def convert(
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=list(signatures)
         )
-        content = converter.convert()
-    return attach(content, {RUN_FILE: json.dumps(run.to_dict(), indent=2)})
+        _set_kind(converter, quantize, output_type)
+        if quantize in QUANTIZED:
+            if calibration is None:
+                raise ValueError(f"{quantize} needs pictures for calibration.")
+            converter.representative_dataset = _representative(sizes, calibration)
+        with quiet.filtered_stderr(), warnings.catch_warnings():
+            # The converter calibrates by an interpreter that it warns of.
+            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
+            content = converter.convert()
+    found = tflite_file.faults(content)
+    if found:
+        raise RuntimeError(f"the converter left {', '.join(found)} in the file.")
+    return _complete(content, run, output_type, len(sizes))
+
+
+def _complete(content: bytes, run: Run, output_type: str, num_subgraphs: int) -> bytes:
+    """The file with metadata, labels, colours and run.json."""
+    metadata = tflite_metadata.describe(
+        name=run.info.name,
+        version=deeplab_tf.__version__,
+        channels=run.info.channels,
+        output_type=output_type,
+        num_subgraphs=num_subgraphs,
+    )
+    colors = (" ".join(map(str, color)) for color in run.info.colormap)
+    texts = {
+        tflite_metadata.LABELS_FILE: "\n".join(run.info.class_names) + "\n",
+        tflite_metadata.COLORS_FILE: "\n".join(colors) + "\n",
+        tflite_metadata.RUN_FILE: json.dumps(run.to_dict(), indent=2),
+    }
+    return tflite_file.attach(tflite_file.add_metadata(content, metadata), texts)
+
+
+def _set_kind(converter: Any, quantize: str, output_type: str) -> None:
+    """Sets the converter's many options for one of KINDS."""
+    operations = tf.lite.OpsSet
+    if quantize != "none":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8":
+        converter.target_spec.supported_ops = [operations.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        if output_type != "labels":
+            converter.inference_output_type = tf.int8
+    if quantize == "int16x8":
+        converter.target_spec.supported_ops = [
+            operations.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
+
+
+def _representative(sizes: Sequence[Size], calibration: Pictures) -> Callable:
+    def generate() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        for size in sizes:
+            for picture in calibration(size):
+                yield (
+                    signature_name(size, sizes),
+                    {"pictures": picture.astype(np.float32)},
+                )
+
+    return generate
 
 
 def signature_name(size: Size, sizes: Sequence[Size]) -> str:
     """The signature that takes pictures of this size, one of `sizes`."""
     return "serving_default" if len(sizes) == 1 else f"size_{size[0]}x{size[1]}"
-
-
-def attach(content: bytes, texts: dict[str, str]) -> bytes:
-    """Appends text files as a zip archive, where LiteRT's tools look for them.
-
-    The model's own bytes stay as they are; `unzip model.tflite` gives the files.
-    """
-    buffer = io.BytesIO(content)
-    with zipfile.ZipFile(buffer, "a") as archive:
-        for name, text in texts.items():
-            # A fixed time, so that the same run gives the same file.
-            archive.writestr(zipfile.ZipInfo(name), text)
-    return buffer.getvalue()
-
-
-def read_attached(path: pathlib.Path, name: str) -> str | None:
-    """A text that `attach` put into a file, or None."""
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(name).decode() if name in archive.namelist() else None
 
 
 def _function(network: keras.Model, size: Size, output_type: str) -> Any:

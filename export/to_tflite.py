@@ -1,35 +1,44 @@
 """Writes a run as a LiteRT file (.tflite) of fixed picture sizes.
 
-The file appears only after it was loaded again and agrees with the Keras model.
-`unzip FILE run.json` gives the run's settings.
+The file appears only after it was loaded again and agrees with the Keras model;
+OUTPUT.proof.json says how well. `unzip OUTPUT run.json` gives the run's settings.
 
 Examples:
   python export/to_tflite.py --run_dir=runs/voc --output=voc.tflite
   python export/to_tflite.py --run_dir=runs/voc --output=voc.tflite \\
-      --input_size=257,257 --output_type=labels
+      --quantize=int8 --input_size=257,257 --output_type=labels --max_miou_drop=0.01
 """
 
 import pathlib
 
 from absl import flags as absl_flags
 
-from deeplab_tf import files, flags, quiet
+from deeplab_tf import exporting, flags
 from deeplab_tf.errors import UserError
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("output", None, "File to write, .tflite.", required=True)
 absl_flags.DEFINE_list(
-    "input_size", None, "height,width of the picture; default: data.crop_size."
+    "input_size",
+    None,
+    "height,width of the picture, several times for several signatures: "
+    "257,257,513,513. Default: data.crop_size.",
 )
 absl_flags.DEFINE_enum(
     "output_type", "logits", ["logits", "probabilities", "labels"], "What it gives."
 )
-absl_flags.DEFINE_integer("output_stride", None, "Another than trained at: 8, 16, 32.")
 absl_flags.DEFINE_enum(
-    "checkpoint", "best", ["best", "latest"], "Weights to take from the run."
+    "quantize",
+    "none",
+    ["none", "float16", "dynamic", "int8", "int16x8"],
+    "float16: half the size. dynamic: int8 weights. int8: all of it, for integer "
+    "hardware and fast CPUs. int16x8: int8 weights, activations of 16 bits.",
 )
 absl_flags.DEFINE_integer(
-    "check_pictures", 4, "Pictures to compare with Keras.", lower_bound=1
+    "calibration_pictures",
+    100,
+    "Training pictures from which int8 and int16x8 take the ranges of activations.",
+    lower_bound=1,
 )
 
 
@@ -38,39 +47,46 @@ def main() -> None:
     output = pathlib.Path(FLAGS.output)
     if output.suffix != ".tflite" or output.is_dir():
         raise UserError(f"--output must be a file FILE.tflite; received {output}.")
-    quiet.import_tensorflow()
+    sizes = parse_sizes(FLAGS.input_size)
+    run, model = exporting.load()
     from deeplab_tf import artefact, proof, tflite
-    from deeplab_tf import run as runs
 
-    run = runs.open_run(FLAGS.run_dir)
-    height, width = parse_size(FLAGS.input_size) or run.config.data.crop_size
-    model = runs.load_model(
-        run, output_stride=FLAGS.output_stride, checkpoint=FLAGS.checkpoint
-    )
+    def calibration(size):
+        examples = proof.sample(
+            run,
+            FLAGS.calibration_pictures,
+            run.config.data.train_split,
+            FLAGS.dataset_dir,
+        )
+        fill = artefact.border(run.to_dict(), run.info.channels)
+        return [artefact.fit(image, size, fill)[0] for image, _ in examples]
+
+    height, width = run.config.data.crop_size
     content = tflite.convert(
-        model, run, [(height, width)], output_type=FLAGS.output_type
+        model,
+        run,
+        sizes or [(height, width)],
+        output_type=FLAGS.output_type,
+        quantize=FLAGS.quantize,
+        calibration=calibration,
     )
-    pictures = proof.sample_pictures(run, FLAGS.check_pictures)
-    with files.replacing(output) as temporary:
-        temporary.write_bytes(content)
-        exported = artefact.open_artefact(str(temporary))
-        agreement = proof.compare(model, exported, pictures)
-        agreement.require_float(str(output))
-    print(f"{output}: {len(content) / 1e6:.1f} MB; {agreement}")
+    exact = FLAGS.quantize == "none"
+    with exporting.proven(output, run, model, exact=exact) as path:
+        path.write_bytes(content)
 
 
-def parse_size(values: list[str] | None) -> tuple[int, int] | None:
-    """height,width of at least 33 pixels; None where the flag is not given."""
-    if values is None:
-        return None
-    if len(values) != 2 or not all(value.isdigit() for value in values):
-        raise UserError(f"--input_size must be height,width; received {values}.")
-    height, width = map(int, values)
-    if min(height, width) < 33:
-        raise UserError(f"--input_size must be at least 33,33; received {values}.")
-    return height, width
+def parse_sizes(values: list[str] | None) -> list[tuple[int, int]]:
+    """Pairs of height,width of at least 33 pixels; none where no flag is given."""
+    values = values or []
+    numbers = [int(value) for value in values if value.isdigit() and int(value) >= 33]
+    if len(numbers) != len(values) or len(values) % 2:
+        raise UserError(
+            "--input_size must be height,width of at least 33 pixels each; received "
+            f"{','.join(values)!r}."
+        )
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 if __name__ == "__main__":
-    flags.define_run_dir()
+    exporting.define_flags()
     flags.run(main)

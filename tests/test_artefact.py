@@ -35,6 +35,7 @@ def argmax_of_channels(*sizes, **fields):
         run={},
         sizes=sizes,
         call=lambda pictures: {"logits": np.float32(pictures)},
+        infer=None,
         **fields,
     )
 
@@ -73,17 +74,17 @@ def test_labels_come_back_at_the_pictures_size():
 
 def test_tflite_as_saved_model_as_keras(run, model, lite, tmp_path):
     serving.save(model, run, tmp_path / "export")
-    pictures = proof.sample_pictures(run, 3)
-    assert len(pictures) == 3
+    examples = proof.sample(run, 3)
+    assert len(examples) == 3
     for opened in (artefact.open_artefact(str(tmp_path / "export")), lite):
         assert opened.run == run.to_dict()
         assert opened.num_bytes > 4 * model.count_params()
-        agreement = proof.compare(model, opened, pictures)
+        agreement = proof.compare(model, opened, examples, run.info)
         assert agreement.num_pictures == 3
         agreement.require_float("it")
 
 
-def test_differences_are_those_of_numpy(model):
+def test_differences_are_those_of_numpy(run, model):
     """An artefact that is wrong by a known amount in a known place."""
     picture = tiny_run.pictures(40, 50)[0]
     logits = np.asarray(model(np.float32(picture[None]), training=False))
@@ -93,15 +94,33 @@ def test_differences_are_those_of_numpy(model):
     broken = dataclasses.replace(
         argmax_of_channels(), call=lambda pictures: {"logits": wrong}
     )
-    agreement = proof.compare(model, broken, [picture])
+    agreement = proof.compare(model, broken, [(picture, None)], run.info)
     same = (logits.argmax(-1) == wrong.argmax(-1)).mean()
     assert agreement.pixel_agreement == pytest.approx(same)
     difference = np.abs(wrong - logits)
     assert agreement.max_difference == pytest.approx(difference.max(), rel=1e-3)
     assert agreement.mean_difference == pytest.approx(difference.mean(), rel=1e-3)
     assert agreement.logit_range == pytest.approx(np.ptp(logits), rel=1e-3)
-    with pytest.raises(UserError, match="differs from the Keras model"):
+    with pytest.raises(UserError, match="worse than Keras"):
         agreement.require_float("it")
+
+
+def test_miou_is_that_of_both_predictions(run, model):
+    """Labels that are Keras' own give mIoU 1 to Keras and less to a wrong artefact."""
+    picture = tiny_run.pictures(40, 50)[0]
+    truth = np.asarray(model(np.float32(picture[None]), training=False)).argmax(-1)[0]
+    wrong = dataclasses.replace(
+        argmax_of_channels(), call=lambda pictures: {"labels": 0 * truth[None]}
+    )
+    agreement = proof.compare(model, wrong, [(picture, np.int32(truth))], run.info)
+    present = np.unique(truth)
+    zeros = (truth == 0).mean()
+    assert agreement.keras_miou == 1.0
+    assert agreement.miou == pytest.approx(zeros / len(set(present) | {0}))
+    assert agreement.miou_drop == pytest.approx(1 - agreement.miou)
+    agreement.require_miou("it", 1.0)
+    with pytest.raises(UserError, match="mIoU"):
+        agreement.require_miou("it", 0.5 * agreement.miou_drop)
 
 
 def test_not_a_number_is_no_agreement():
@@ -114,12 +133,16 @@ def test_not_a_number_is_no_agreement():
     )
     with pytest.raises(UserError):
         agreement.require_float("it")
+    with pytest.raises(UserError):
+        agreement.require_miou("it", 1.0)
 
 
 def test_pictures_without_the_data_set(run):
     gone = run.config.replace({"data.dataset_dir": "/nowhere"})
-    pictures = proof.sample_pictures(dataclasses.replace(run, config=gone), 2)
-    assert [picture.dtype for picture in pictures] == [np.uint8] * 2
+    examples = proof.sample(dataclasses.replace(run, config=gone), 2)
+    assert [(image.dtype, labels) for image, labels in examples] == [
+        (np.uint8, None)
+    ] * 2
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,22 @@ def test_exports_agree(run_dir, tmp_path):
         result = call(*arguments, f"--run_dir={run_dir}")
         assert result.returncode == 0, result.stderr
         assert "pixels agree" in result.stdout
+        assert "INFO" not in result.stderr
+        assert "WARNING" not in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "model.tflite",
+        "model.tflite.proof.json",
         "saved_model",
+        "saved_model.proof.json",
     ]
+    report = json.loads((tmp_path / "model.tflite.proof.json").read_text())
+    assert report["num_bytes"] == lite.stat().st_size
+    assert report["agreement"]["pixel_agreement"] >= 0.999
+    assert report["agreement"]["keras_miou"] is not None
+    assert all(speed["latency_ms"] > 0 for speed in report["speed"])
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D"} <= {
+        op["name"] for op in report["operations"]
+    }
     result = call(
         "benchmarks/agreement.py",
         f"--run_dir={run_dir}",
@@ -53,7 +65,12 @@ def test_exports_agree(run_dir, tmp_path):
     ("script", "arguments", "message"),
     [
         ("to_tflite", ["--output=x.tflite", "--input_size=9"], "--input_size"),
-        ("to_tflite", ["--output=x.tflite", "--input_size=9,9"], "33,33"),
+        ("to_tflite", ["--output=x.tflite", "--input_size=9,9"], "33 pixels"),
+        (
+            "to_tflite",
+            ["--output=x.tflite", "--quantize=int16x8", "--output_type=labels"],
+            "no argmax of 16 bits",
+        ),
         ("to_tflite", ["--output=x.txt"], "--output must be"),
         ("to_saved_model", ["--output_dir={tmp}"], "is no SavedModel"),
         ("to_saved_model", ["--output_dir=x", "--scales=0"], "--scales"),
@@ -68,6 +85,24 @@ def test_wrong_flags(script, arguments, message, run_dir, tmp_path):
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
     assert (tmp_path / "precious.txt").exists()
+
+
+def test_worse_file_is_not_written(run_dir, tmp_path):
+    """No drop is so small that it is below -1."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"what was there")
+    result = call(
+        "export/to_tflite.py",
+        f"--run_dir={run_dir}",
+        f"--output={path}",
+        "--input_size=71,71",
+        "--quantize=dynamic",
+        "--max_miou_drop=-1",
+    )
+    assert result.returncode == 1
+    assert "worse than Keras" in result.stderr
+    assert path.read_bytes() == b"what was there"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.tflite"]
 
 
 @pytest.mark.parametrize("script", ["to_saved_model", "to_tflite"])

@@ -7,7 +7,7 @@ import tiny_run
 from ai_edge_litert.interpreter import Interpreter
 
 from deeplab_tf import run as runs
-from deeplab_tf import tflite
+from deeplab_tf import tflite, tflite_file
 
 CLEAN = {
     "CONV_2D",
@@ -98,5 +98,5 @@ def test_sizes_share_their_weights(run, model):
 def test_run_json_is_inside(run, model, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(tflite.convert(model, run, [(33, 33)]))
-    assert json.loads(tflite.read_attached(path, "run.json")) == run.to_dict()
-    assert tflite.read_attached(path, "other.txt") is None
+    assert json.loads(tflite_file.read_attached(path, "run.json")) == run.to_dict()
+    assert tflite_file.read_attached(path, "other.txt") is None

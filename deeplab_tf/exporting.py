@@ -1,0 +1,102 @@
+"""The frame of the export commands: their common flags, the proof, the report."""
+
+import contextlib
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from absl import flags as absl_flags
+
+from deeplab_tf import files, flags, quiet
+
+if TYPE_CHECKING:
+    import keras
+
+    from deeplab_tf.run import Run
+
+FLAGS = absl_flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the flags that every export has."""
+    flags.define_run_dir()
+    absl_flags.DEFINE_integer(
+        "output_stride", None, "Another than trained at: 8, 16, 32."
+    )
+    absl_flags.DEFINE_enum(
+        "checkpoint", "best", ["best", "latest"], "Weights to take from the run."
+    )
+    absl_flags.DEFINE_string("dataset_dir", None, "Folder of the shards, if it moved.")
+    absl_flags.DEFINE_integer(
+        "check_pictures",
+        50,
+        "Pictures of the run's eval_split to compare with Keras.",
+        lower_bound=1,
+    )
+    absl_flags.DEFINE_float(
+        "max_miou_drop", 0.05, "An export that loses more mIoU is not written."
+    )
+    absl_flags.DEFINE_bool("measure", True, "Measure speed and memory, too.")
+    # absl shows under --help the flags of the main module only, known as argv[0].
+    for flag in FLAGS.flags_by_module_dict()[__name__]:
+        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def load() -> tuple["Run", "keras.Model"]:
+    """The run of --run_dir and its model."""
+    quiet.import_tensorflow()
+    from deeplab_tf import run as runs
+
+    run = runs.open_run(FLAGS.run_dir)
+    model = runs.load_model(
+        run, output_stride=FLAGS.output_stride, checkpoint=FLAGS.checkpoint
+    )
+    return run, model
+
+
+@contextlib.contextmanager
+def proven(
+    output: pathlib.Path,
+    run: "Run",
+    model: "keras.Model",
+    *,
+    exact: bool,
+    **averaging: Any,
+) -> Iterator[pathlib.Path]:
+    """Yields a path to write an artefact to; it becomes `output` once it is proven.
+
+    Then OUTPUT.proof.json lies beside it, and a summary is printed.
+
+    Args:
+      output: final name.
+      run: the run.
+      model: its Keras model.
+      exact: whether the format computes in float32 and must agree to rounding.
+      **averaging: scales and flip, where the artefact averages predictions.
+
+    Raises:
+      UserError: the artefact is worse than Keras; nothing is written.
+    """
+    from deeplab_tf import artefact, proof
+
+    with files.replacing(output) as temporary:
+        yield temporary
+        opened = artefact.open_artefact(str(temporary))
+        examples = proof.sample(
+            run, FLAGS.check_pictures, dataset_dir=FLAGS.dataset_dir
+        )
+        agreement = proof.compare(model, opened, examples, run.info, **averaging)
+        if exact:
+            agreement.require_float(str(output))
+        agreement.require_miou(str(output), FLAGS.max_miou_drop)
+        report = proof.report(opened, agreement, run, measure=FLAGS.measure)
+    files.write_json(f"{output}.proof.json", {"artefact": str(output), **report})
+    print(f"{output}: {report['num_bytes'] / 1e6:.1f} MB; {agreement}")
+    for speed in report["speed"]:
+        print(
+            f"  {speed['latency_ms']:.0f} ms on {speed['num_threads']} threads at "
+            f"{report['size'][0]}x{report['size'][1]}, loaded in "
+            f"{speed['load_seconds']:.1f} s, {speed['peak_memory_bytes'] / 1e6:.0f} MB"
+        )
+    print(f"  Report: {output}.proof.json")
