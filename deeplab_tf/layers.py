@@ -163,8 +163,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         offset = mean - origin
         count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
         sums = [tf.ones_like(mean), offset, variance + tf.square(offset)]
-        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, count * tf.stack(sums))
-        count, first, second = tf.unstack(sums)
+        totals = sum_over_replicas(count * tf.stack(sums), context)
+        count, first, second = tf.unstack(totals)
         offset = first / count
         variance = tf.maximum(second / count - tf.square(offset), 0.0)
         return origin + offset, variance
@@ -175,6 +175,25 @@ class BatchNormalization(keras.layers.BatchNormalization):
             (self.moving_variance, variance),
         ):
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+
+
+def sum_over_replicas(x: tf.Tensor, context: tf.distribute.ReplicaContext) -> tf.Tensor:
+    """The sum of the replicas' x, on each; its gradient is summed alike.
+
+    `all_reduce` has that gradient too. But while a custom gradient is traced,
+    TensorFlow looks behind its outputs for variables, and from here it would go on
+    into the other replica's whole network, for every batch norm again. It does not
+    pass a stopped gradient.
+    """
+
+    def reduce(values: tf.Tensor) -> tf.Tensor:
+        return context.all_reduce("SUM", tf.stop_gradient(values))
+
+    @tf.custom_gradient
+    def total(x: tf.Tensor) -> Any:
+        return reduce(x), reduce
+
+    return total(x)
 
 
 def resize(x: tf.Tensor, size: Any) -> tf.Tensor:

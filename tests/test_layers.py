@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import numpy_network
 import pytest
 import tensorflow as tf
 
@@ -118,20 +119,66 @@ def test_frozen_batch_norm_keeps_statistics_and_trains_gamma():
     assert len(layer.trainable_variables) == 2
 
 
-def numpy_resize(x, size):
-    """Separable linear interpolation with the corner pixels' centres aligned."""
-    for axis, length in zip((1, 2), size, strict=True):
-        source = x.shape[axis]
-        at = np.arange(length) * ((source - 1) / max(length - 1, 1))
-        low = np.minimum(at.astype(int), source - 1)
-        high = np.minimum(low + 1, source - 1)
-        share = (at - low).reshape([-1 if i == axis else 1 for i in range(4)])
-        x = np.take(x, low, axis) * (1 - share) + np.take(x, high, axis) * share
-    return x
-
-
 @pytest.mark.parametrize("size", [(9, 13), (10, 4), (1, 1), (5, 7)])
 def test_resize_like_aligns_corners(size):
     x = random(2, 5, 7, 3)
     y = layers.ResizeLike()([x, np.zeros((2, *size, 1), np.float32)])
-    np.testing.assert_allclose(y, numpy_resize(x, size), atol=1e-5)
+    np.testing.assert_allclose(y, numpy_network.resize(x, size), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def mirrored():
+    """One for all tests: a second strategy may meet the first one's collectives."""
+    return tf.distribute.MirroredStrategy(
+        ["/cpu:0", "/cpu:1"], tf.distribute.ReductionToOneDevice()
+    )
+
+
+def one_step(strategy, x, wanted):
+    """(loss, gradients, moving statistics) of the global batch in a small network."""
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        y = inputs = keras.Input((None, None, 4))
+        for _ in range(3):
+            left = keras.layers.Conv2D(6, 3, padding="same")(y)
+            right = keras.layers.Conv2D(6, 1)(y)
+            y = keras.layers.Add()(
+                [layers.BatchNormalization(momentum=0.5)(z) for z in (left, right)]
+            )
+            y = keras.layers.Activation("relu")(y)
+        network = keras.Model(inputs, y)
+    replicas = strategy.num_replicas_in_sync
+
+    def share(values):
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(
+                np.split(values, replicas)[context.replica_id_in_sync_group]
+            )
+        )
+
+    def replica_step(x, wanted):
+        with tf.GradientTape() as tape:
+            y = network(x, training=True)
+            loss = tf.reduce_mean(tf.square(y - wanted)) / replicas
+        gradients = tape.gradient(loss, network.trainable_variables)
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce("SUM", [loss, *gradients])
+
+    step = tf.function(lambda *batch: strategy.run(replica_step, batch))
+    outputs = [
+        strategy.experimental_local_results(value)[0].numpy()
+        for value in step(share(x), share(wanted))
+    ]
+    moving = [weight.numpy() for weight in network.non_trainable_weights]
+    return [*outputs, *moving]
+
+
+def test_replicas_take_the_step_of_one_device(mirrored):
+    x, wanted = random(4, 7, 9, 4) + 5, random(4, 7, 9, 6, seed=1)
+    x[:2] *= 3  # the replicas' own statistics differ
+    one = one_step(tf.distribute.OneDeviceStrategy("/cpu:0"), x, wanted)
+    two = one_step(mirrored, x, wanted)
+    assert len(one) == len(two)
+    for expected, actual in zip(one, two, strict=True):
+        scale = max(np.abs(expected).max(), 1e-2)  # biases before batch norm: 0
+        assert np.abs(actual - expected).max() < 1e-4 * scale
