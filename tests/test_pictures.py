@@ -219,7 +219,7 @@ def test_palette_label_gives_indices_and_keeps_its_compressed_data():
     start = data.index(b"IDAT")
     (length,) = np.frombuffer(data[start - 4 : start], ">u4")
     assert data[start : start + 4 + length] in label.encoded
-    assert label.counts() == {
+    assert label.counts == {
         str(value): int((value == LABELS).sum()) for value in np.unique(LABELS)
     }
 

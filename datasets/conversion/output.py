@@ -99,7 +99,7 @@ class Output:
     def _is_done(self, shard: Shard) -> bool:
         """Whether an earlier run wrote it from the same input, and it is whole."""
         side_car = read_side_car(self.partial, shard)
-        if side_car is None:
+        if not side_car or side_car["fingerprint"] != shard.fingerprint():
             return False
         paths = [self.partial / shard.file, self.folder / shard.file]
         found = next((path for path in paths if path.exists()), None)

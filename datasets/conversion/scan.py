@@ -108,7 +108,7 @@ def _check(example: dict[str, Any], place: str, info: DatasetInfo) -> dict[str, 
         "size": picture.size,
         "digest": picture.digest,
         "notes": picture.notes,
-        "pixels": label.counts() if label else None,
+        "pixels": label.counts if label else None,
     }
 
 

@@ -121,13 +121,12 @@ def side_car_path(folder: pathlib.Path, shard: Shard) -> pathlib.Path:
     return (folder / shard.file).with_suffix(".json")
 
 
-def read_side_car(folder: pathlib.Path, shard: Shard) -> dict[str, Any] | None:
-    """The side-car if it was written from the same input, else None."""
+def read_side_car(folder: pathlib.Path, shard: Shard) -> dict[str, Any]:
+    """What was written beside the shard; empty if nothing was."""
     try:
-        side_car = json.loads(side_car_path(folder, shard).read_text())
-    except (OSError, ValueError):
-        return None
-    return side_car if side_car["fingerprint"] == shard.fingerprint() else None
+        return json.loads(side_car_path(folder, shard).read_text())
+    except FileNotFoundError:
+        return {}
 
 
 def digest_of(path: pathlib.Path) -> str:
@@ -161,7 +160,7 @@ def convert_sample(sample: Sample, info: DatasetInfo) -> tuple[Fact, bytes | Non
         label=label.encoded if label else None,
     )
     fact |= {"size": picture.size, "digest": picture.digest, "notes": picture.notes}
-    fact["pixels"] = label.counts() if label else None
+    fact["pixels"] = label.counts if label else None
     return fact, record
 
 

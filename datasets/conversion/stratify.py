@@ -48,4 +48,4 @@ def _classes(sample: Sample, info: DatasetInfo) -> frozenset[int]:
         label = read_label(content, sample.label_name, info, sample.coding)
     except SampleError:
         return frozenset()
-    return frozenset(c for c in range(info.num_classes) if label.pixels[c])
+    return frozenset(c for c in range(info.num_classes) if str(c) in label.counts)

@@ -67,7 +67,7 @@ def crc32c(data: bytes) -> int:
     padded = np.concatenate([np.zeros(len(data) % 2, np.uint8), padded])
     start = len(data) % 2
     padded[start : start + 4] ^= 0xFF
-    crcs = _two_byte_table()[padded.view("<u2")]
+    crcs = _two_byte_table().take(padded.view("<u2"), mode="wrap")
     size = 2
     while len(crcs) > 1:
         if len(crcs) % 2:
@@ -118,4 +118,6 @@ def _advance_tables(size: int) -> tuple[_Table, _Table]:
 
 
 def _apply(tables: tuple[_Table, _Table], crcs: np.ndarray) -> np.ndarray:
-    return tables[0][crcs & 0xFFFF] ^ tables[1][crcs >> 16]
+    # No index is out of range; "wrap" is the quickest way not to have that checked.
+    low = tables[0].take(crcs & 0xFFFF, mode="wrap")
+    return low ^ tables[1].take(crcs >> 16, mode="wrap")
