@@ -35,6 +35,12 @@ SIZE_OR_EMPTY: Rule = (
 )
 
 
+OPTIMIZERS = (
+    *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb"),
+    *("lion", "nadam", "rmsprop", "sgd"),
+)
+
+
 def one_of(*values: Any) -> Rule:
     """The rule that a value is one of those given."""
     return ", ".join(map(str, values)), lambda value: value in values
@@ -207,8 +213,12 @@ class Loss(_Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer(_Section):
-    """SGD with momentum, its learning rate and weight decay."""
+    """The optimiser, its learning rate and weight decay."""
 
+    name: str = leaf("sgd", "Optimiser of Keras.", choices=OPTIMIZERS)
+    arguments: str = leaf(
+        "", "Further arguments of the optimiser, as beta_2=0.99,epsilon=1e-6."
+    )
     learning_rate: float = leaf(0.007, "Learning rate after the warm-up.", POSITIVE)
     schedule: str = leaf(
         "poly", "Course of the learning rate.", choices=("poly", "constant")

@@ -17,6 +17,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
     The block may write a file or a folder there. After an error nothing is left under
     the temporary name and what stood at `path` is as it was.
+
+    Raises:
+      UserError: the disk is full.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +30,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # A full disk does not say which file it was.
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); make space and try again."
+        ) from None
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

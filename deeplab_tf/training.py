@@ -19,6 +19,7 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.inference import make_predictor
 from deeplab_tf.losses import LOSSES
 from deeplab_tf.model import build_model, weight_decay_variables
+from deeplab_tf.optimizers import DECOUPLED, make_optimizer
 from deeplab_tf.run import Run
 from deeplab_tf.run_log import RunLog
 from deeplab_tf.schedules import Schedule
@@ -77,10 +78,15 @@ class TrainState:
             warmup_steps=settings.warmup_steps,
             power=settings.power,
         )
-        self.optimizer = keras.optimizers.SGD(
-            self.learning_rate, momentum=settings.momentum, name="sgd"
+        self.optimizer = make_optimizer(
+            settings.name,
+            learning_rate=self.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=weight_decay(config),
+            variables=self.model.trainable_variables,
+            decayed=weight_decay_variables(self.model),
+            arguments=settings.arguments,
         )
-        self.optimizer.build(self.model.trainable_variables)
         self.best_miou = tf.Variable(-1.0, trainable=False, dtype=tf.float64)
         weights = {id(v) for v in self.model.weights}
         seeds = [v.value for v in self.model.variables if id(v) not in weights]
@@ -128,6 +134,14 @@ def batch_norm_momentum(config: Config) -> float:
     return max(0.5, min(released, 1.0 - _FORGETTING / config.train.steps))
 
 
+def weight_decay(config: Config) -> float:
+    """The decay that is set, or the backbone's released value."""
+    decay = config.optimizer.weight_decay
+    if decay is None:
+        return backbones.get_spec(config.model.backbone).weight_decay
+    return decay
+
+
 def make_train_step(
     strategy: tf.distribute.Strategy,
     state: TrainState,
@@ -141,9 +155,7 @@ def make_train_step(
     """
     model, optimizer = state.model, state.optimizer
     loss_function = LOSSES[config.loss.name]
-    decay = config.optimizer.weight_decay
-    if decay is None:
-        decay = backbones.get_spec(config.model.backbone).weight_decay
+    decay = 0.0 if config.optimizer.name in DECOUPLED else weight_decay(config)
     # Replicas' gradients are summed, so each adds its part of the decay.
     decay /= strategy.num_replicas_in_sync
     decayed = {id(variable) for variable in weight_decay_variables(model)}

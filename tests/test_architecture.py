@@ -15,7 +15,7 @@ from conftest import ROOT
 LEVELS = (
     "errors files quiet config presets data.info data.tfrecord backbones",
     "layers blocks atrous aspp pyramid_pooling dense_prediction_cell decoder cost "
-    "losses metrics schedules visualization "
+    "losses metrics schedules optimizers visualization "
     "data.records data.augment encoded_picture",
     "model data.pipeline",
     "run training evaluation inference serving report tf1_checkpoint distribution "
