@@ -30,17 +30,28 @@ def dilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
     )
 
 
+def undilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
+    """The ordinary kernel on the folded map (see `atrous.fold`): for every device."""
+    batch, height, width, channels = atrous.known_shape(x)
+    wide = atrous.fold(x, rates, kernel.shape[1] // 2)
+    repeated = tf.tile(kernel, [1, 1, rates[1], 1])
+    y = tf.nn.depthwise_conv2d(wide, repeated, [1, 1, 1, 1], "SAME")
+    rows = atrous.known_shape(wide)[1] * rates[0]
+    y = tf.reshape(y, [batch, rows, -1, channels])
+    return y[:, :height, :width]
+
+
 def fold(
-    model: keras.Model, depthwise_kernel: DepthwiseKernel = atrous.folded
+    model: keras.Model, depthwise_kernel: DepthwiseKernel = undilated
 ) -> keras.Model:
     """Copies a functional model with batch norm folded into the convolutions.
 
     Args:
       model: of convolutions without activation; a batch norm is folded where it is
         the only reader of a convolution, and stays elsewhere.
-      depthwise_kernel: computes atrous depthwise convolutions. `atrous.folded` is
-        exact on every device, `dilated` is for converters: some devices run it
-        wrongly or not at all.
+      depthwise_kernel: computes atrous depthwise convolutions: `undilated`, or
+        `dilated` for converters; TensorFlow runs that wrongly on some devices and not
+        at all on others.
 
     Returns:
       A model of the same inputs, outputs and layer names, without the folded layers.

@@ -1,0 +1,118 @@
+"""Latency of exported models: SavedModel folders, .tflite and .onnx files, in turns.
+
+Without --model a MobileNetV2 DeepLabv3+ of random weights is exported and timed; the
+time does not depend on the weights. Prints a table, or JSON with --json.
+
+Examples:
+  python benchmarks/inference.py --model=exports/voc --model=voc.tflite --threads=2
+  python benchmarks/inference.py --input_size=513,513 --runs=20 --json
+"""
+
+import contextlib
+import json
+import pathlib
+import statistics
+import tempfile
+
+from absl import flags as absl_flags
+
+from deeplab_tf import flags, measurement, quiet
+from deeplab_tf.errors import UserError
+
+FLAGS = absl_flags.FLAGS
+absl_flags.DEFINE_multi_string("model", [], "An artefact; may be given several times.")
+absl_flags.DEFINE_list(
+    "input_size", ["513", "513"], "height,width, where an artefact takes any."
+)
+absl_flags.DEFINE_integer("threads", 0, "Threads; 0: all processors.", lower_bound=0)
+absl_flags.DEFINE_integer("runs", 12, "Timed runs of each.", lower_bound=1)
+absl_flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
+
+
+def main() -> None:
+    if len(FLAGS.input_size) != 2 or not all(s.isdigit() for s in FLAGS.input_size):
+        raise UserError(
+            f"--input_size must be height,width; received {FLAGS.input_size}."
+        )
+    height, width = map(int, FLAGS.input_size)
+    quiet.import_tensorflow()
+    threads = FLAGS.threads or measurement.all_threads()
+    measurement.set_threads(threads)
+    with contextlib.ExitStack() as stack:
+        paths = FLAGS.model
+        if not paths:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            paths = export_random(pathlib.Path(folder), (height, width))
+        results = time_all(paths, (height, width), threads)
+    print(json.dumps(results, indent=2) if FLAGS.json else table(results))
+
+
+def time_all(paths, size, threads):
+    from deeplab_tf import artefact
+
+    calls, results = {}, []
+    for path in paths:
+        opened = artefact.open_artefact(path, threads)
+        channels = opened.run["dataset"]["channels"] if opened.run else 3
+        own_size = opened.nearest_size(size)
+        picture = measurement.random_picture(*own_size, channels)
+        calls[path] = lambda opened=opened, picture=picture: opened.infer(picture)
+        results.append(
+            {
+                "model": path,
+                "format": opened.format,
+                "num_bytes": opened.num_bytes,
+                "size": own_size,
+                "num_threads": threads,
+            }
+        )
+    times = measurement.milliseconds(calls, FLAGS.runs)
+    for result in results:
+        own = times[result["model"]]
+        result |= {"median_ms": statistics.median(own), "fastest_ms": min(own)}
+    return results
+
+
+def export_random(folder, size):
+    """A SavedModel and .tflite files, float32 and int8, of an untrained network."""
+    import tensorflow as tf
+
+    from deeplab_tf import run as runs
+    from deeplab_tf import serving, tflite
+    from deeplab_tf.config import Config
+    from deeplab_tf.data.info import DatasetInfo
+    from deeplab_tf.model import build_model
+
+    config = Config()
+    names = tuple(f"class {i}" for i in range(21))
+    info = DatasetInfo(name="random", class_names=names)
+    strategy = tf.distribute.get_strategy()
+    run = runs.Run(folder, config, info, runs.provenance(strategy))
+    model = build_model(config.model, info.num_classes)
+    serving.save(model, run, folder / "saved_model")
+
+    def calibration(size):
+        return [measurement.random_picture(*size, 3)]
+
+    for kind in ("none", "int8"):
+        content = tflite.convert(
+            model, run, [size], quantize=kind, calibration=calibration
+        )
+        (folder / f"{kind}.tflite").write_bytes(content)
+    names = ("saved_model", "none.tflite", "int8.tflite")
+    return [str(folder / name) for name in names]
+
+
+def table(results):
+    head = f"{'median':>9} {'fastest':>9}  {'size':>9}  {'MB':>6}  model"
+    lines = [
+        f"{result['median_ms']:>6.1f} ms {result['fastest_ms']:>6.1f} ms  "
+        f"{'x'.join(map(str, result['size'])):>9}  {result['num_bytes'] / 1e6:>6.1f}  "
+        f"{result['model']}"
+        for result in results
+    ]
+    return "\n".join([f"{results[0]['num_threads']} threads", head, *lines])
+
+
+if __name__ == "__main__":
+    flags.run(main)
