@@ -68,6 +68,27 @@ def test_atrous_depthwise_value_and_gradients(kernel_of, rate, size):
         assert relative_error(one, other) < 1e-5
 
 
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("kernel_of", [atrous.native, atrous.folded])
+def test_unknown_sizes_have_the_same_gradients(kernel_of, static):
+    x, upstream = random(2, 9, 14, 5), random(2, 9, 14, 5, seed=1)
+    kernel = tf.constant(random(3, 3, 5, 1))
+    known = tf.TensorSpec(x.shape if static else (None, None, None, 5))
+
+    @tf.function(input_signature=[known, known])
+    def ours(x, upstream):
+        return value_and_gradients(
+            lambda x, k: kernel_of(x, k, (6, 5)), x, kernel, upstream
+        )
+
+    def stock(x, kernel):
+        return tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], "SAME", dilations=(6, 5))
+
+    expected = value_and_gradients(stock, tf.constant(x), kernel, upstream)
+    for one, other in zip(ours(x, upstream), expected, strict=True):
+        assert relative_error(one, other) < 1e-5
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize("rate", [1, 2, 12])
