@@ -116,8 +116,9 @@ def open_artefact(path: str, num_threads: int | None = None) -> Artefact:
     """Opens an exported model.
 
     Args:
-      path: a SavedModel's folder or a .tflite file.
-      num_threads: of a .tflite file; None: as its runtime chooses.
+      path: a SavedModel's folder, a .tflite or an .onnx file.
+      num_threads: of a file's runtime; None: as that chooses. (TensorFlow's threads
+        belong to the process.)
 
     Raises:
       UserError: there is no such artefact, or it cannot be loaded.
@@ -130,10 +131,16 @@ def open_artefact(path: str, num_threads: int | None = None) -> Artefact:
             return _open_saved_model(location)
         if location.suffix == ".tflite":
             return _open_tflite(location, num_threads)
-    except (RuntimeError, ValueError, OSError, tf.errors.OpError) as error:
-        first = str(error).strip().splitlines()[0]
+        if location.suffix == ".onnx":
+            return _open_onnx(location, num_threads)
+    except UserError:
+        raise
+    except Exception as error:  # each runtime has exceptions of its own
+        first = str(error).strip().split("\n")[0]
         raise UserError(f"{path}: cannot be loaded: {first}") from None
-    raise UserError(f"{path}: must be a SavedModel's folder or a .tflite file.")
+    raise UserError(
+        f"{path}: must be a SavedModel's folder, a .tflite or an .onnx file."
+    )
 
 
 def _open_saved_model(path: pathlib.Path) -> Artefact:
@@ -167,6 +174,20 @@ def _open_tflite(path: pathlib.Path, num_threads: int | None) -> Artefact:
         format="TFLite",
         run=json.loads(attached) if attached else {},
         sizes=runner.sizes,
+        call=runner,
+        infer=runner.infer,
+    )
+
+
+def _open_onnx(path: pathlib.Path, num_threads: int | None) -> Artefact:
+    from deeplab_tf.onnx_file import ONNXRunner
+
+    runner = ONNXRunner(path, num_threads)
+    return Artefact(
+        path=path,
+        format="ONNX",
+        run=runner.run,
+        sizes=(),
         call=runner,
         infer=runner.infer,
     )
