@@ -240,6 +240,11 @@ class Train(_Section):
     steps: int = leaf(30_000, "Training steps.", AT_LEAST_ONE)
     batch_size: int = leaf(16, "Global batch size.", AT_LEAST_ONE)
     seed: int = leaf(0, "Seed of weights, augmentation and order.", NOT_NEGATIVE)
+    init_checkpoint: str = leaf(
+        "",
+        "Weights to start from: a run folder, a TF1 checkpoint, archive or frozen "
+        "graph, zoo:NAME, a .keras or .weights.h5 file. What does not fit is told.",
+    )
     strategy: str = leaf(
         "auto",
         "How the batch is spread; auto: mirrored where there are several GPUs.",

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from deeplab_tf import backbones, distribution, evaluation
+from deeplab_tf import backbones, distribution, evaluation, initialization
 from deeplab_tf import run as runs
 from deeplab_tf.config import Config
 from deeplab_tf.data import info as dataset_info
@@ -52,6 +52,8 @@ def train(config: Config, run_dir: str) -> dict[str, Any]:
     with strategy.scope():
         state = TrainState(config, info)
     state.restore(run.path)
+    if config.train.init_checkpoint and not state.step_number:
+        initialization.start_from(state.model, run)
     with RunLog(run, state.step_number) as log:
         return _loop(run, strategy, state, log)
 

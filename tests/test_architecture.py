@@ -19,9 +19,10 @@ LEVELS = (
     "data.records data.augment encoded_picture",
     "model data.pipeline",
     "run training evaluation inference serving report tf1_checkpoint distribution "
+    "tf1_names tf1_recognition tf1_import released_data initialization "
     "drawing run_log artefact folding proof tflite tflite_file tflite_runner "
     "tflite_metadata measurement",
-    "flags exporting train eval vis",
+    "flags exporting train eval vis import_tf1",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 PACKAGE = ROOT / "deeplab_tf"
