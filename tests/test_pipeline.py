@@ -62,6 +62,27 @@ def test_a_resumed_run_sees_what_the_uninterrupted_one_sees(dataset):
         )
 
 
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_parts_make_the_global_batch(dataset, workers):
+    config = settings(dataset[0])
+    parts = [
+        list(
+            itertools.islice(
+                pipeline.make_train_dataset(
+                    config, dataset[1], workers=workers, worker=i, replicas=4
+                ).as_numpy_iterator(),
+                5 * 4 // workers,
+            )
+        )
+        for i in range(workers)
+    ]
+    own = 4 // workers  # replicas of each worker
+    for step, whole in enumerate(batches(config, dataset[1], 5)):
+        joined = [b for part in parts for b in part[own * step : own * (step + 1)]]
+        images = np.concatenate([part["image"] for part in joined])
+        np.testing.assert_array_equal(images, whole["image"])
+
+
 def test_every_example_comes_once_an_epoch_in_a_new_order_each_time(dataset):
     paths = [f"{dataset[0]}/{name}" for name in dataset[1].splits["train"].shards]
     stream = pipeline._order(paths, EXAMPLES, seed=0, first_epoch=0)

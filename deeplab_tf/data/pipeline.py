@@ -24,7 +24,13 @@ _READ_AT_ONCE = 4  # shards
 
 
 def make_train_dataset(
-    config: Config, info: DatasetInfo, *, start_step: int = 0
+    config: Config,
+    info: DatasetInfo,
+    *,
+    start_step: int = 0,
+    workers: int = 1,
+    worker: int = 0,
+    replicas: int = 1,
 ) -> tf.data.Dataset:
     """Endless batches for training.
 
@@ -33,10 +39,14 @@ def make_train_dataset(
       info: of `config.data.dataset_dir`.
       start_step: batches to leave out, as after a resumed checkpoint; cheap, for
         records are skipped before they are decoded.
+      workers, worker: of each global batch this worker decodes its own part, the
+        worker-th of `workers`.
+      replicas: over all workers; each gets a batch of its own, in order.
 
     Returns:
       Dataset of {"image": float32 [B, h, w, C] in [0, 255], "labels": int32
-      [B, h, w]} with B the global batch and (h, w) the crop.
+      [B, h, w]} with B the part of the global batch of one replica and (h, w) the
+      crop.
 
     Raises:
       UserError: the split is unknown, empty or a shard is missing.
@@ -49,9 +59,22 @@ def make_train_dataset(
     mean = backbones.get_spec(config.model.backbone).mean
     prepare = make_prepare(config.augment, data.crop_size, mean, info, seed)
     dataset = ordered.skip(first % examples)
+    if workers > 1:
+        dataset = _part(dataset, config.train.batch_size, workers, worker)
     dataset = dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.batch(config.train.batch_size, drop_remainder=True)
-    return dataset.prefetch(2)
+    dataset = dataset.batch(config.train.batch_size // replicas, drop_remainder=True)
+    return dataset.prefetch(2 * replicas // workers)
+
+
+def _part(
+    dataset: tf.data.Dataset, batch_size: int, workers: int, worker: int
+) -> tf.data.Dataset:
+    """The worker's part of each global batch, as contiguous examples."""
+    size = batch_size // workers
+    numbered = dataset.enumerate().filter(
+        lambda number, _: number % batch_size // size == worker
+    )
+    return numbered.map(lambda _, element: element)
 
 
 def make_eval_dataset(
