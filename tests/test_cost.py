@@ -38,3 +38,12 @@ def test_head_counted_by_hand():
         network, height, width
     )
     assert difference == added
+
+
+def test_paper_activation_costs_no_multiply_adds():
+    released, paper = (
+        DeepLabV3Plus("xception_41", num_classes=2, depthwise_activation=text)
+        for text in ("released", "paper")
+    )
+    counts = [cost.multiply_adds(network, 129, 129) for network in (released, paper)]
+    assert counts[0] == counts[1]

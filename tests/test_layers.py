@@ -1,5 +1,9 @@
 """The fast layers against Keras' own and against plain NumPy."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import numpy_network
@@ -104,6 +108,40 @@ def test_layer_equals_keras_on_every_path(monkeypatch, rate, native, training):
     ours.set_weights([random(3, 3, 6, 1)])
     stock.set_weights(ours.get_weights())
     assert relative_error(ours(x, training=training), stock(x)) < 1e-6
+
+
+@pytest.mark.parametrize("rate", [2, 12])
+@pytest.mark.parametrize("kernel_of", [atrous.native, atrous.folded])
+def test_xla_computes_the_same(kernel_of, rate):
+    x, upstream = tf.constant(random(2, 9, 14, 5)), tf.constant(random(2, 9, 14, 5))
+    kernel = tf.constant(random(3, 3, 5, 1))
+
+    def both(x, kernel, upstream):
+        return value_and_gradients(
+            lambda x, k: kernel_of(x, k, (rate, rate)), x, kernel, upstream
+        )
+
+    plain = tf.function(both)(x, kernel, upstream)
+    compiled = tf.function(both, jit_compile=True)(x, kernel, upstream)
+    for one, other in zip(compiled, plain, strict=True):
+        assert relative_error(one, other) < 1e-5
+
+
+def test_without_the_dilated_kernel_the_layer_is_right():
+    script = (
+        "import numpy, tensorflow as tf\n"
+        "from deeplab_tf import atrous, layers\n"
+        "assert not atrous.native_is_exact(tf.float32)\n"
+        "layer = layers.AtrousDepthwiseConv2D(\n"
+        "    3, dilation_rate=2, padding='same', use_bias=False)\n"
+        "x = tf.random.normal([1, 9, 8, 4])\n"
+        "y = [layer(x, training=training) for training in (False, True)]\n"
+        "z = tf.nn.depthwise_conv2d(\n"
+        "    x, layer.kernel, [1, 1, 1, 1], 'SAME', dilations=(2, 2))\n"
+        "assert max(numpy.abs(one - z).max() for one in y) < 1e-5\n"
+    )
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
 
 
 @pytest.mark.parametrize("training", [False, True])
