@@ -78,7 +78,7 @@ class Audit:
         if first == (split, image):
             return
         kind = "duplicate" if first[0] == split else "leak"
-        text = f"{image}: the same pixels as {first[1]} of split {first[0]!r}."
+        text = f"{image}: the same content as {first[1]} of split {first[0]!r}."
         self._find(self.warnings, split, name, kind, text)
 
     def _count(self, counts: _Counts, split: str, fact: Fact) -> None:

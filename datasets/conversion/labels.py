@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,8 +16,8 @@ from deeplab_tf.data.info import DatasetInfo
 
 _INDEX_MODES = ("L", "P", "1", "I;16", "I;16B", "I;16L", "I")
 _COLOR_MODES = ("RGB", "RGBA", "P")
-# Raw pixels [H, W] (of a colour mask its code), the values that occur, their numbers.
-_Tallied = tuple[np.ndarray, list[int], list[int]]
+# Raw pixels (of a colour mask its codes), the values that occur, and their numbers.
+_Tallied = tuple[np.ndarray | Image.Image, list[int], list[int]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,8 @@ def read_label(content: Content, name: str, info: DatasetInfo, coding: Coding) -
       SampleError: the file cannot be decoded, has the wrong kind of pixels, or holds
         a value that is no class.
     """
-    if isinstance(content, np.ndarray):
-        codes, values, numbers = _from_pixels(content, name, bool(coding.colors))
-    else:
-        codes, values, numbers = _from_file(content, name, bool(coding.colors))
+    read = _from_pixels if isinstance(content, np.ndarray) else _from_file
+    codes, values, numbers = read(content, name, bool(coding.colors))
     known = _classes_of(coding, info.num_classes, info.ignore_label)
     foreign = [value for value in values if value not in known]
     if foreign:
@@ -60,11 +59,13 @@ def read_label(content: Content, name: str, info: DatasetInfo, coding: Coding) -
     if isinstance(content, bytes) and coding == INDICES:
         encoded = without_palette(content)
     if encoded is None:
-        encoded = encode_png(_mapped(codes, values, known)[:, :, None])
-    return Label(encoded=encoded, size=codes.shape, counts=counts)
+        mapped = _mapped(np.asarray(codes), values, known)
+        encoded = encode_png(mapped[:, :, None])
+    size = codes.shape if isinstance(codes, np.ndarray) else codes.size[::-1]
+    return Label(encoded=encoded, size=(size[0], size[1]), counts=counts)
 
 
-def _from_pixels(pixels: np.ndarray, name: str, in_colors: bool) -> _Tallied:
+def _from_pixels(pixels: Any, name: str, in_colors: bool) -> _Tallied:
     if in_colors:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
             raise _wrong(name, f"must be RGB [H, W, 3]; received {_kind(pixels)}")
@@ -74,7 +75,7 @@ def _from_pixels(pixels: np.ndarray, name: str, in_colors: bool) -> _Tallied:
     return _tallied(pixels)
 
 
-def _from_file(data: bytes, name: str, in_colors: bool) -> _Tallied:
+def _from_file(data: Any, name: str, in_colors: bool) -> _Tallied:
     image = _decode(data, name)
     if in_colors:
         if image.mode not in _COLOR_MODES:
@@ -86,12 +87,11 @@ def _from_file(data: bytes, name: str, in_colors: bool) -> _Tallied:
             f"must hold one class index a pixel; its mode is {image.mode}. Colour "
             "masks need a table of colours (see datasets/README.md)",
         )
-    codes = np.asarray(image)
     if image.mode not in ("L", "P"):
-        return _tallied(codes)
+        return _tallied(np.asarray(image))
     histogram = image.histogram()  # three times as fast as counting in NumPy
     values = [value for value, number in enumerate(histogram) if number]
-    return codes, values, [histogram[value] for value in values]
+    return image, values, [histogram[value] for value in values]
 
 
 def _kind(pixels: np.ndarray) -> str:

@@ -83,7 +83,7 @@ class Output:
             functools.partial(write_shard, shard, self.partial, keep_records)
             for shard in missing
         ]
-        total = sum(len(shard.samples) for shard in missing)
+        total = sum(shard.num_samples for shard in missing)
         execute(tasks, total, shards[0].info.name)
         return self._add_up(shards)
 
@@ -109,10 +109,6 @@ class Output:
         audit, side_cars = Audit(shards[0].info), []
         for shard in shards:
             side_car = read_side_car(self.partial, shard)
-            if side_car is None:
-                raise UserError(
-                    f"{shard.file}: its files changed while they were read."
-                )
             audit.add(shard.split, side_car.pop("facts"))
             side_cars.append(side_car)
         audit.finish()

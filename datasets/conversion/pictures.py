@@ -31,7 +31,7 @@ class Picture:
       encoded: JPEG, PNG or raw bytes; the file's own wherever they are fine.
       format: "jpeg", "png" or "raw".
       size: height and width.
-      digest: of the decoded pixels, to find duplicates.
+      digest: of the encoded bytes, to find duplicates.
       notes: what is odd about the file and what was done about it.
     """
 
@@ -68,6 +68,8 @@ def read_picture(
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything
         raise SampleError("unreadable_image", f"{name}: {explain(error)}") from None
+    if not caught:
+        return picture
     odd = [("odd_file", str(warning.message).strip()) for warning in caught]
     return dataclasses.replace(picture, notes=(*picture.notes, *odd))
 
@@ -91,24 +93,36 @@ def _from_file(
             "store such pictures as .npy arrays [H, W, C].",
         )
     image = Image.open(io.BytesIO(data))
-    image.load()
     upright, notes = _turn(image, label_size)
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         notes.append(("frames", f"the first of its {frames} frames is used"))
-    keep = upright is image and _can_stay(image, data, info, frames)
-    if keep:
+    size = (upright.height, upright.width)
+    if upright is image and _can_stay(image, data, info, frames):
         notes += _about_kept(image, info)
-    elif info.bits == 16:
+        # All that can be wrong shows while the entropy code is read; the transforms
+        # of a JPEG are left out where they can be.
+        image.draft(image.mode, (1, 1))
+        image.load()
+        return _as_is(data, _KEPT_FORMATS[image.format or ""], size, notes)
+    if info.bits == 16:
         upright = _to_16_bits(upright, name, info)
     else:
         upright, changes = _to_8_bits(upright, data, name, info)
         notes += changes
+    return _as_is(_encode(upright), "png", size, notes)
+
+
+def _as_is(
+    encoded: bytes, kind: str, size: tuple[int, int], notes: list[Note]
+) -> Picture:
+    # Two checksums and a length: enough to tell files apart, and quicker than a hash.
+    checksums = zlib.crc32(encoded), zlib.adler32(encoded), len(encoded)
     return Picture(
-        encoded=data if keep else _encode(upright),
-        format=_KEPT_FORMATS[image.format or ""] if keep else "png",
-        size=(upright.height, upright.width),
-        digest=_digest(upright.tobytes()),
+        encoded=encoded,
+        format=kind,
+        size=size,
+        digest="{:08x}{:08x}{:x}".format(*checksums),
         notes=tuple(notes),
     )
 
@@ -220,15 +234,7 @@ def _from_pixels(pixels: np.ndarray, name: str, info: DatasetInfo) -> Picture:
             f"received {pixels.dtype} {list(pixels.shape)}.",
         )
     raw = np.ascontiguousarray(pixels, np.dtype(dtype).newbyteorder("<")).tobytes()
-    in_file = info.channels in IMAGE_FILE_CHANNELS
-    return Picture(
-        encoded=encode_png(pixels) if in_file else raw,
-        format="png" if in_file else "raw",
-        size=(pixels.shape[0], pixels.shape[1]),
-        digest=_digest(raw),
-    )
-
-
-def _digest(pixels: bytes) -> str:
-    """64 bits; two checksums of zlib take half the time of one cryptographic hash."""
-    return f"{zlib.crc32(pixels):08x}{zlib.adler32(pixels):08x}{len(pixels):x}"
+    size = (pixels.shape[0], pixels.shape[1])
+    if info.channels in IMAGE_FILE_CHANNELS:
+        return _as_is(encode_png(pixels), "png", size, [])
+    return _as_is(raw, "raw", size, [])

@@ -1,7 +1,7 @@
 """What a source yields: light descriptions of examples, read later in a worker."""
 
 import dataclasses
-import pathlib
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -117,7 +117,8 @@ def _read(path: str, what: str) -> Content:
     try:
         if path.endswith(".npy"):
             return np.load(path, allow_pickle=False)
-        return pathlib.Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except FileNotFoundError:
         raise SampleError(
             f"missing_{what}", f"{path}: there is no such {what}."
@@ -128,7 +129,7 @@ def _read(path: str, what: str) -> Content:
 
 def _file_stamp(path: str) -> tuple[int, int] | None:
     try:
-        status = pathlib.Path(path).stat()
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns

@@ -7,9 +7,12 @@ conversion that was stopped keeps every shard that was finished.
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import pickle
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -33,18 +36,25 @@ class Shard:
       split: its split.
       file: its final file name.
       info: the data set's facts.
-      samples: its examples, in order.
+      num_samples: how many examples it takes from the source.
+      packed: these examples in order, pickled and compressed: the paths of a large
+        set, held by every process, would be most of the memory.
     """
 
     split: str
     file: str
     info: DatasetInfo
-    samples: Sequence[Sample]
+    num_samples: int
+    packed: bytes
+
+    def samples(self) -> list[Sample]:
+        """Its examples, in order."""
+        return pickle.loads(zlib.decompress(self.packed))
 
     def fingerprint(self) -> str:
         """Changes when the input, its files or the way of writing does."""
         facts = [_FORMAT_VERSION, self.file, self.info.to_dict()]
-        facts += [sample.stamp() for sample in self.samples]
+        facts += [sample.stamp() for sample in self.samples()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -58,9 +68,10 @@ def plan(
             split=split,
             file=f"{split}-{i:05d}-of-{num_shards:05d}.tfrecord",
             info=info,
-            samples=samples[bounds[i] : bounds[i + 1]],
+            num_samples=end - start,
+            packed=zlib.compress(pickle.dumps(samples[start:end])),
         )
-        for i in range(num_shards)
+        for i, (start, end) in enumerate(itertools.pairwise(bounds))
     ]
 
 
@@ -80,7 +91,7 @@ def write_shard(
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     facts: list[Fact] = []
     with _new_file(temporary, keep_records) as file:
-        for sample in shard.samples:
+        for sample in shard.samples():
             fact, record = convert_sample(sample, shard.info)
             facts.append(fact)
             if file is not None and record is not None:
@@ -109,8 +120,6 @@ def _new_file(path: pathlib.Path, wanted: bool) -> Iterator[BinaryIO | None]:
     try:
         with path.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
     except OSError:
         path.unlink(missing_ok=True)  # give a full disk its space back
         raise
