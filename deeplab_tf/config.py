@@ -98,6 +98,12 @@ class Model(_Section):
     output_stride: int = leaf(
         16, "Size of the input over that of the encoder's map.", one_of(8, 16, 32)
     )
+    padded_size: tuple[int, ...] = leaf(
+        (),
+        "Height,width to which smaller pictures are padded by the mean colour, below "
+        "and to the right, as the released models are evaluated; empty: none are.",
+        SIZE_OR_EMPTY,
+    )
     multi_grid: tuple[int, ...] = leaf(
         (), "Unit rates of the last block, as 1,2,4; empty: all 1.", ALL_POSITIVE
     )

@@ -16,6 +16,7 @@ from deeplab_tf import (
 )
 from deeplab_tf.errors import UserError
 from deeplab_tf.layers import AtrousDepthwiseConv2D, ResizeLike
+from deeplab_tf.padding import CutLike, PadTo
 
 # Batch norm outside the backbone, as released.
 HEAD_MOMENTUM = 0.9997
@@ -58,8 +59,11 @@ def build_model(
     spec = backbones.get_spec(model.backbone)
     body, head = _styles(model, spec, batch_norm_momentum, freeze_batch_norm)
     image = keras.Input((None, None, channels), name="image", dtype="float32")
+    picture = _normalize(image, spec)
+    if model.padded_size:
+        picture = PadTo(model.padded_size, dtype="float32", name="padding")(picture)
     features = spec.build(
-        _normalize(image, spec),
+        picture,
         style=body,
         output_stride=model.output_stride,
         **_backbone_options(model, spec),
@@ -78,7 +82,9 @@ def build_model(
     classifier = keras.layers.Conv2D(
         num_classes, 1, kernel_initializer=blocks.initializer(0.01), name="logits"
     )
-    logits = ResizeLike(name="logits.resize", dtype="float32")([classifier(x), image])
+    logits = ResizeLike(name="logits.resize", dtype="float32")([classifier(x), picture])
+    if model.padded_size:
+        logits = CutLike(name="logits.cut", dtype="float32")([logits, image])
     return keras.Model(image, logits, name=name)
 
 

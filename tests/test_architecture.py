@@ -14,7 +14,7 @@ from conftest import ROOT
 # its own level or below.
 LEVELS = (
     "errors files quiet config presets data.info data.tfrecord backbones",
-    "layers blocks atrous aspp pyramid_pooling dense_prediction_cell decoder cost "
+    "layers blocks atrous padding aspp pyramid_pooling dense_prediction_cell decoder cost "
     "losses metrics schedules optimizers visualization "
     "data.records data.augment encoded_picture",
     "model data.pipeline",
