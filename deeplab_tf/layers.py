@@ -214,6 +214,15 @@ def resize(x: tf.Tensor, size: Any) -> tf.Tensor:
 class ResizeLike(keras.layers.Layer):
     """Resizes the first of two maps to the height and width of the second."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Every network ends with this layer, and Keras compiles by XLA on its own
+        # what supports it. For these networks XLA is several times slower on a CPU.
+        self.supports_jit = bool(
+            tf.config.list_physical_devices("GPU")
+            or tf.config.list_physical_devices("TPU")
+        )
+
     def call(self, inputs: Any) -> tf.Tensor:
         """[Tensor[B, h, w, C], Tensor[B, H, W, D]] -> Tensor[B, H, W, C]."""
         x, reference = inputs

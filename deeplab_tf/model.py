@@ -15,7 +15,7 @@ from deeplab_tf import (
     pyramid_pooling,
 )
 from deeplab_tf.errors import UserError
-from deeplab_tf.layers import AtrousDepthwiseConv2D, ResizeLike
+from deeplab_tf.layers import ResizeLike
 from deeplab_tf.padding import CutLike, PadTo
 
 # Batch norm outside the backbone, as released.
@@ -185,8 +185,7 @@ def weight_decay_variables(model: keras.Model) -> list[keras.Variable]:
     return [
         layer.kernel
         for layer in model.layers
-        if isinstance(layer, keras.layers.Conv2D)
-        and not isinstance(layer, AtrousDepthwiseConv2D)
+        if isinstance(layer, keras.layers.Conv2D)  # depthwise ones are no subclass
     ]
 
 

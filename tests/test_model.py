@@ -318,6 +318,7 @@ def test_batch_norm_momentum_is_released_or_one_number():
 def test_compile_and_fit():
     network = tiny()
     network.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert network.jit_compile == bool(tf.config.list_physical_devices("GPU"))
     images = pictures(4, 33, 33, 3)
     history = network.fit(images, images[..., 0] // 52, batch_size=2, verbose=0)
     assert np.isfinite(history.history["loss"][0])
