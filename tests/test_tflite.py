@@ -1,13 +1,16 @@
 import collections
 import json
 
+import keras
 import numpy as np
 import pytest
 import tiny_run
 from ai_edge_litert.interpreter import Interpreter
 
+from deeplab_tf import artefact, blocks, proof, tflite, tflite_file
 from deeplab_tf import run as runs
-from deeplab_tf import tflite, tflite_file
+from deeplab_tf.errors import UserError
+from deeplab_tf.layers import ResizeLike
 
 CLEAN = {
     "CONV_2D",
@@ -18,6 +21,20 @@ CLEAN = {
     "CONCATENATION",
     "RESIZE_BILINEAR",
 }
+
+
+def few_layers():
+    """A net that is no caricature of a trained one: its logits follow the picture."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, -1.0)(image)
+    style = blocks.Style(momentum=0.9, epsilon=1e-3)
+    x = blocks.conv(x, 64, 3, style=style, name="conv", stride=2, activation="relu6")
+    x = blocks.separable(x, 64, style=style, name="atrous", rate=2)
+    x = keras.layers.Conv2D(3, 1, name="logits")(x)
+    model = keras.Model(image, ResizeLike(name="resize")([x, image]))
+    tiny_run.randomize(model)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +117,58 @@ def test_run_json_is_inside(run, model, tmp_path):
     path.write_bytes(tflite.convert(model, run, [(33, 33)]))
     assert json.loads(tflite_file.read_attached(path, "run.json")) == run.to_dict()
     assert tflite_file.read_attached(path, "other.txt") is None
+
+
+@pytest.mark.parametrize(
+    ("quantize", "difference"),
+    [("float16", 0.002), ("dynamic", 0.02), ("int8", 0.1), ("int16x8", 0.05)],
+)
+def test_quantized(run, tmp_path, quantize, difference):
+    """Kernels and maps have their types, logits differ by what so many bits allow."""
+    model = few_layers()
+    path = tmp_path / "model.tflite"
+    path.write_bytes(
+        tflite.convert(
+            model,
+            run,
+            [(64, 81)],
+            quantize=quantize,
+            calibration=lambda size: [
+                tiny_run.pictures(*size, seed=i) for i in range(9)
+            ],
+        )
+    )
+    examples = [(picture, None) for picture in tiny_run.pictures(64, 81, 3, seed=100)]
+    opened = artefact.open_artefact(str(path))
+    agreement = proof.compare(model, opened, examples, run.info)
+    assert agreement.max_difference < difference * agreement.logit_range
+    assert agreement.pixel_agreement > 0.8
+    kernels = {"float16": np.float16, "none": np.float32}.get(quantize, np.int8)
+    details = interpret(path.read_bytes()).get_tensor_details()
+    assert kernels in {d["dtype"] for d in details if len(d["shape"]) == 4}
+    maps = {d["dtype"] for d in details if list(d["shape"][:3]) == [1, 32, 41]}
+    floats = {np.float32} if quantize in ("float16", "dynamic") else set()
+    assert maps & {np.float32} == floats
+
+
+def test_int8_takes_pictures_and_gives_labels(run):
+    model, pictures = few_layers(), tiny_run.pictures(49, 49)
+    content = tflite.convert(
+        model,
+        run,
+        [(49, 49)],
+        output_type="labels",
+        quantize="int8",
+        calibration=lambda size: [pictures],
+    )
+    (details,) = interpret(content).get_input_details()
+    assert details["dtype"] == np.uint8
+    labels = interpret(content).get_signature_runner()(pictures=pictures)["labels"]
+    assert labels.dtype == np.int32
+    expected = np.asarray(model(np.float32(pictures), training=False)).argmax(-1)
+    assert (labels == expected).mean() > 0.8
+
+
+def test_labels_of_16_bits_are_refused(run, model):
+    with pytest.raises(UserError, match="no argmax of 16 bits"):
+        tflite.convert(model, run, [(33, 33)], output_type="labels", quantize="int16x8")
