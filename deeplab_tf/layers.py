@@ -104,7 +104,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return self._fused(inputs, self.moving_mean, self.moving_variance)[0]
         y, mean, variance = self._fused(inputs)
         # The kernel returns the unbiased variance; Keras' moving one is biased.
-        count = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
+        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), variance.dtype)
         self._update(mean, variance * (tf.maximum(count - 1.0, 1.0) / count))
         return y
 
@@ -161,7 +161,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         origin = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))
         mean, variance = tf.nn.moments(x, [0, 1, 2])
         offset = mean - origin
-        count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
+        count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), x.dtype)
         sums = [tf.ones_like(mean), offset, variance + tf.square(offset)]
         totals = sum_over_replicas(count * tf.stack(sums), context)
         count, first, second = tf.unstack(totals)
