@@ -1,70 +1,146 @@
-"""The confusion matrix, and what follows from it."""
+"""The confusion matrix, and what follows from it; in NumPy."""
 
 import dataclasses
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+
+from deeplab_tf.errors import UserError
+
+_LABEL_VALUES = 256  # a label is a byte in every file
+# Above this share of run starts, counting pixel by pixel is faster than by runs.
+_MANY_RUNS = 1 / 16
 
 
 def confusion_matrix(
-    labels: tf.Tensor, predictions: tf.Tensor, num_classes: int, ignore_label: int
-) -> tf.Tensor:
+    labels: np.ndarray, predictions: np.ndarray, num_classes: int, ignore_label: int
+) -> np.ndarray:
     """Counts pixels by label and prediction.
 
+    Label maps are piecewise constant, so runs of equal pairs are counted instead of
+    pixels: several times faster, most of all for uint8.
+
     Args:
-      labels: int32 of any shape, 0..num_classes-1 or ignore_label.
-      predictions: int32 of the same shape, 0..num_classes-1.
+      labels: integers of any shape, 0..num_classes-1 or ignore_label.
+      predictions: integers of the same shape, 0..num_classes-1.
       num_classes: K.
       ignore_label: pixels with this label count nowhere.
 
     Returns:
       int64 [K, K]; row is the label, column the prediction.
+
+    Raises:
+      UserError: a label is neither a class nor ignored.
     """
-    valid = labels != ignore_label
-    # Void goes to a bin of its own behind the matrix: cheaper than boolean_mask.
-    cells = tf.where(valid, labels * num_classes + predictions, num_classes**2)
-    counts = tf.math.bincount(
-        tf.reshape(cells, [-1]),
-        minlength=num_classes**2 + 1,
-        maxlength=num_classes**2 + 1,
-    )
-    matrix = tf.reshape(counts[:-1], [num_classes, num_classes])
-    return tf.cast(matrix, tf.int64)
+    labels, predictions = np.ravel(labels), np.ravel(predictions)
+    lengths = None
+    changes = labels[1:] != labels[:-1]
+    changes |= predictions[1:] != predictions[:-1]
+    if np.count_nonzero(changes) < _MANY_RUNS * labels.size:
+        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+        lengths = np.diff(starts, append=labels.size)
+        labels, predictions = labels[starts], predictions[starts]
+    cells = labels.astype(np.int64) * num_classes + predictions
+    counts = np.bincount(cells, lengths, minlength=_LABEL_VALUES * num_classes)
+    by_label = counts.astype(np.int64).reshape(-1, num_classes)
+    by_label[ignore_label] = 0
+    foreign = np.flatnonzero(by_label[num_classes:].any(1))
+    if foreign.size:
+        raise UserError(
+            f"a label must be in 0..{num_classes - 1} or {ignore_label}; received "
+            f"{num_classes + foreign[0]}."
+        )
+    return by_label[:num_classes]
 
 
-@dataclasses.dataclass(frozen=True)
+def class_pixels(matrix: np.ndarray) -> np.ndarray:
+    """Right, labelled and predicted pixels of each class: [K, K] -> [3, K]."""
+    return np.stack([np.diag(matrix), matrix.sum(1), matrix.sum(0)])
+
+
+def iou(pixels: np.ndarray) -> np.ndarray:
+    """TP / (TP + FP + FN) from `class_pixels`: [..., 3, K] -> [..., K].
+
+    NaN for a class that occurs in neither labels nor predictions.
+    """
+    hits, labelled, predicted = np.moveaxis(pixels, -2, 0)
+    return ratio(hits, labelled + predicted - hits)
+
+
+def mean_iou(pixels: np.ndarray) -> np.ndarray:
+    """Mean of `iou` over the classes that occur: [..., 3, K] -> [...]."""
+    return mean(iou(pixels))
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole; NaN where there is nothing."""
+    empty = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
+    return np.divide(part, whole, out=empty, where=whole > 0)
+
+
+def mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without the NaNs; NaN where there is nothing else."""
+    known = ~np.isnan(values)
+    return ratio(np.where(known, values, 0.0).sum(-1), known.sum(-1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What a confusion matrix says.
+    """What a confusion matrix says; all in 0..1, NaN where there is nothing to score.
 
     Attributes:
-      miou: mean IoU over the classes that occur in labels or predictions; 0..1.
+      miou: mean IoU over the classes that occur in labels or predictions.
       pixel_accuracy: share of the valid pixels that are right.
+      mean_accuracy: mean recall over the classes that occur in the labels.
+      frequency_weighted_iou: IoUs weighted by the classes' labelled pixels.
+      mean_f1: mean F1 over the classes that occur in labels or predictions.
       per_class_iou: TP / (TP + FP + FN); None for a class that occurs nowhere.
+      per_class_precision: TP / (TP + FP); None for a class never predicted.
+      per_class_recall: TP / (TP + FN); None for a class that no label has.
+      per_class_f1: 2 TP / (2 TP + FP + FN); None for a class that occurs nowhere.
     """
 
     miou: float
     pixel_accuracy: float
+    mean_accuracy: float
+    frequency_weighted_iou: float
+    mean_f1: float
     per_class_iou: tuple[float | None, ...]
+    per_class_precision: tuple[float | None, ...]
+    per_class_recall: tuple[float | None, ...]
+    per_class_f1: tuple[float | None, ...]
 
     def to_dict(self, class_names: tuple[str, ...]) -> dict[str, Any]:
-        """The scores with the IoUs by class name."""
-        by_name = dict(zip(class_names, self.per_class_iou, strict=True))
-        return {**dataclasses.asdict(self), "per_class_iou": by_name}
+        """The scores, those of each class by its name."""
+        return {
+            name: dict(zip(class_names, value, strict=True))
+            if isinstance(value, tuple)
+            else value
+            for name, value in dataclasses.asdict(self).items()
+        }
 
 
 def scores(matrix: np.ndarray) -> Scores:
-    """Scores from a confusion matrix [K, K], rows the labels; NaN if it is empty."""
-    hits = np.diag(matrix).astype(np.float64)
-    unions = matrix.sum(0) + matrix.sum(1) - hits
-    ious = [
-        float(hit / union) if union else None
-        for hit, union in zip(hits, unions, strict=True)
-    ]
-    present = [iou for iou in ious if iou is not None]
+    """Scores from a confusion matrix [K, K], rows the labels."""
+    pixels = class_pixels(matrix)
+    hits, labelled, predicted = pixels
+    ious, recalls = iou(pixels), ratio(hits, labelled)
+    f1 = ratio(2 * hits, labelled + predicted)
     total = matrix.sum()
+    share = ratio(labelled, total)
     return Scores(
-        miou=float(np.mean(present)) if present else float("nan"),
-        pixel_accuracy=float(hits.sum() / total) if total else float("nan"),
-        per_class_iou=tuple(ious),
+        miou=float(mean(ious)),
+        pixel_accuracy=float(ratio(hits.sum(), total)),
+        mean_accuracy=float(mean(recalls)),
+        frequency_weighted_iou=float((share * np.nan_to_num(ious)).sum()),
+        mean_f1=float(mean(f1)),
+        per_class_iou=known(ious),
+        per_class_precision=known(ratio(hits, predicted)),
+        per_class_recall=known(recalls),
+        per_class_f1=known(f1),
     )
+
+
+def known(values: np.ndarray) -> tuple[float | None, ...]:
+    """The values as JSON has them: None instead of NaN."""
+    return tuple(None if np.isnan(value) else float(value) for value in values)

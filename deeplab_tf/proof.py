@@ -176,8 +176,8 @@ def compare(
 def _confusion(truth: np.ndarray, labels: np.ndarray, info: DatasetInfo) -> np.ndarray:
     restored = restore(labels, truth.shape)
     return metrics.confusion_matrix(
-        tf.constant(truth), tf.constant(restored), info.num_classes, info.ignore_label
-    ).numpy()
+        truth, restored, info.num_classes, info.ignore_label
+    )
 
 
 def _miou(matrix: np.ndarray, info: DatasetInfo) -> float | None:

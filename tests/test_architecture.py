@@ -13,16 +13,22 @@ from conftest import ROOT
 # Every module of the library and the level that it lives on; a module imports from
 # its own level or below.
 LEVELS = (
-    "errors files quiet config presets data.info data.tfrecord backbones",
+    "errors files quiet config loss_terms class_weights presets data.info "
+    "data.tfrecord backbones",
     "layers blocks atrous padding aspp pyramid_pooling dense_prediction_cell decoder cost "
-    "losses metrics schedules optimizers visualization "
+    "losses region_losses hard_pixels data.mixing data.sampling "
+    "metrics schedules optimizers visualization "
+    "boundary calibration significance picture_scores charts page submission "
     "data.records data.augment encoded_picture",
-    "model data.pipeline",
-    "run training evaluation inference serving report tf1_checkpoint distribution "
-    "tf1_names tf1_recognition tf1_import released_data initialization "
+    "model objective data.pipeline",
+    "run training evaluation inference serving tf1_checkpoint distribution "
+    "train_state train_step interruption post_mortem recalibration "
+    "tf1_names tf1_recognition tf1_import tf1_graph tf1_verification "
+    "model_zoo released_data initialization "
     "drawing run_log artefact folding proof tflite tflite_file tflite_runner "
-    "tflite_metadata measurement",
-    "flags exporting train eval vis import_tf1",
+    "tiling segmenter reporting exploration artefact_labels "
+    "tflite_metadata measurement onnx_file",
+    "flags exporting train launch recalibrate eval vis import_tf1",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 PACKAGE = ROOT / "deeplab_tf"
