@@ -136,7 +136,7 @@ def randomize(model, seed=0):
             value = generator.uniform(0.5, 1.5, shape)
         elif weight.path.endswith("kernel"):
             fan_in = np.prod(shape[:2]) * (1 if shape[3] == 1 else shape[2])
-            value = generator.normal(0, np.sqrt(2 / fan_in), shape)
+            value = generator.standard_normal(shape, np.float32) * np.sqrt(2 / fan_in)
         else:
             value = generator.normal(0, 0.3, shape)
         weight.assign(value)
