@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from deeplab_tf import backbones
+from deeplab_tf import backbones, loss_terms
 from deeplab_tf.errors import UserError, unknown
 
 SCHEMA = 1
@@ -214,7 +214,55 @@ class Augment(_Section):
 class Loss(_Section):
     """What is minimised, over the pixels that are not void."""
 
-    name: str = leaf("cross_entropy", "Loss function.", choices=("cross_entropy",))
+    terms: str = leaf(
+        "cross_entropy",
+        f"Losses to add up, as cross_entropy,0.5*lovasz. Known: "
+        f"{', '.join(loss_terms.TERMS)}.",
+    )
+    class_weights: tuple[float, ...] = leaf(
+        (),
+        "Weight of each class in the cross entropies and the focal loss, in the order "
+        "of dataset.json; empty: class_weighting makes them.",
+        ("numbers of at least 0", lambda weights: all(w >= 0 for w in weights)),
+    )
+    class_weighting: str = leaf(
+        "none",
+        "Class weights from the pixel counts in dataset.json.",
+        choices=("none", "inverse", "median_frequency", "effective_number"),
+    )
+    top_k: float = leaf(
+        1.0,
+        "Share of each picture's pixels whose cross entropy is kept, the largest.",
+        ("in (0, 1]", lambda share: 0 < share <= 1),
+    )
+    top_k_ramp: float = leaf(
+        0.0, "Share of the run in which that falls from 1 to top_k.", FRACTION
+    )
+    label_smoothing: float = leaf(
+        0.0, "Share of a pixel's target spread evenly over all classes.", BELOW_ONE
+    )
+    focal_gamma: float = leaf(2.0, "Exponent of the focal loss.", NOT_NEGATIVE)
+    boundary_width: int = leaf(
+        3, "Pixels around another label in which `boundary` weighs more.", AT_LEAST_ONE
+    )
+    boundary_weight: float = leaf(
+        4.0, "What `boundary` adds to the weight 1 there.", NOT_NEGATIVE
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        loss_terms.parse(self.terms)
+        require(
+            not self.class_weights or self.class_weighting == "none",
+            "loss.class_weighting",
+            "none where loss.class_weights are given",
+            self.class_weighting,
+        )
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """The factor of each term by its name."""
+        return loss_terms.parse(self.terms)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

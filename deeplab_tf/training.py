@@ -17,8 +17,8 @@ from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import make_predictor
-from deeplab_tf.losses import LOSSES
 from deeplab_tf.model import build_model, weight_decay_variables
+from deeplab_tf.objective import make_objective
 from deeplab_tf.optimizers import DECOUPLED, make_optimizer
 from deeplab_tf.run import Run
 from deeplab_tf.run_log import RunLog
@@ -156,7 +156,8 @@ def make_train_step(
     decay * w to a kernel's gradient, which is that of decay / 2 * sum w^2.
     """
     model, optimizer = state.model, state.optimizer
-    loss_function = LOSSES[config.loss.name]
+    loss_function = make_objective(config.loss, info, config.data.train_split)
+    factors = config.loss.factors
     decay = 0.0 if config.optimizer.name in DECOUPLED else weight_decay(config)
     # Replicas' gradients are summed, so each adds its part of the decay.
     decay /= strategy.num_replicas_in_sync
@@ -167,9 +168,14 @@ def make_train_step(
         replica = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
             logits = model(batch["image"], training=True)
-            total, count = loss_function(logits, batch["labels"], info.ignore_label)
-            valid = replica.all_reduce(tf.distribute.ReduceOp.SUM, count)
-            loss = total / tf.maximum(tf.stop_gradient(valid), 1.0)
+            progress = tf.cast(optimizer.iterations, tf.float32) / config.train.steps
+            loss = tf.constant(0.0)
+            for name, (total, count) in loss_function(
+                logits, batch["labels"], progress
+            ).items():
+                counted = replica.all_reduce(tf.distribute.ReduceOp.SUM, count)
+                mean = total / tf.maximum(tf.stop_gradient(counted), 1.0)
+                loss += factors[name] * mean
         gradients = tape.gradient(loss, [v.value for v in variables])
         gradients = [
             gradient + decay * variable.value if id(variable) in decayed else gradient
