@@ -1,22 +1,31 @@
 """Makes a run folder of a released TF1 model, for eval, vis, export and fine-tuning.
 
 Backbone, depth multiplier, head and number of classes are read from the variables. A
-checkpoint does not tell the output stride and the crop size: they are those of
-training (16; 513,513) unless --model.output_stride and --model.image_pooling_size say
-another. Any --model... flag overrides what was recognised.
+checkpoint tells neither the output stride nor the size to which smaller pictures were
+padded: a frozen graph does, the zoo's table does, else they are 16 and the data set's
+(VOC and ADE20K 513,513, Cityscapes 1025,2049). Any --model flag overrides what was
+recognised; --model.padded_size= (empty) leaves pictures at their own size.
 
 Examples:
   python -m deeplab_tf.import_tf1 --checkpoint=model.ckpt-30000 --run_dir=runs/voc
   python -m deeplab_tf.import_tf1 --checkpoint=deeplabv3_pascal_train_aug.tar.gz \\
       --run_dir=runs/voc --data.dataset_dir=data/voc
+  python -m deeplab_tf.import_tf1 --checkpoint=model.ckpt-30000 --run_dir=runs/voc \\
+      --verify --frozen_graph=frozen_inference_graph.pb --images=pictures/
 """
 
+import itertools
 import os
+from typing import TYPE_CHECKING
 
 from absl import flags as absl_flags
 
 from deeplab_tf import flags, quiet
 from deeplab_tf.config import Config
+from deeplab_tf.errors import UserError
+
+if TYPE_CHECKING:
+    from deeplab_tf.run import Run
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string(
@@ -26,6 +35,16 @@ absl_flags.DEFINE_string(
     "(.pb), or zoo:NAME.",
     required=True,
 )
+absl_flags.DEFINE_bool(
+    "verify", False, "Compare with the frozen graph, layer by layer, on pictures."
+)
+absl_flags.DEFINE_string(
+    "frozen_graph", None, "Frozen graph to compare with; default: the --checkpoint."
+)
+absl_flags.DEFINE_string(
+    "images", None, "Folder, glob or file to compare on; default: the eval split."
+)
+absl_flags.DEFINE_integer("limit", None, "At most so many pictures.", lower_bound=1)
 
 
 def main() -> None:
@@ -38,6 +57,28 @@ def main() -> None:
     run = tf1_import.import_model(released, FLAGS.run_dir, given)
     print(tf1_import.describe(released, run))
     print(f"Run folder: {FLAGS.run_dir}")
+    if FLAGS.verify:
+        _verify(run)
+
+
+def _verify(run: "Run") -> None:
+    from deeplab_tf import drawing, tf1_import
+    from deeplab_tf import run as runs
+
+    if FLAGS.images:
+        examples = drawing.read_pictures(FLAGS.images)
+    elif run.config.data.dataset_dir:
+        dataset_dir, info = runs.dataset(run)
+        split = run.config.data.eval_split
+        examples = drawing.read_examples(dataset_dir, info, split)
+    else:
+        raise UserError("--verify needs pictures: give --images or --data.dataset_dir.")
+    pictures = (image for _, image, _ in itertools.islice(examples, FLAGS.limit))
+    graph = FLAGS.frozen_graph or FLAGS.checkpoint
+    comparison = tf1_import.verify(run, graph, pictures)
+    print(comparison)
+    if not comparison.is_close():
+        raise UserError(f"{graph}: the imported model differs from it.")
 
 
 def _given() -> dict[str, object]:
@@ -46,11 +87,12 @@ def _given() -> dict[str, object]:
     if config.data.dataset_dir:
         absolute = os.path.abspath(config.data.dataset_dir)
         config = config.replace({"data.dataset_dir": absolute})
-    default = Config().leaves()
+    changed = Config().leaves().items() ^ config.leaves().items()
+    names = {name for name, _ in changed}
     return {
         name: value
         for name, value in config.leaves().items()
-        if value != default[name] or FLAGS[name].present
+        if name in names or FLAGS[name].present
     }
 
 

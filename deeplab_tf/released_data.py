@@ -61,8 +61,8 @@ ADE20K = DatasetInfo(
 )
 # fmt: on
 
-# Number of classes -> (data set, crop size that the pictures were padded to).
-BY_CLASSES: dict[int, tuple[DatasetInfo, tuple[int, int]]] = {
+# Number of classes -> (data set, size that pictures were padded to in evaluation).
+_BY_CLASSES: dict[int, tuple[DatasetInfo, tuple[int, int]]] = {
     VOC.num_classes: (VOC, (513, 513)),
     CITYSCAPES.num_classes: (CITYSCAPES, (1025, 2049)),
     ADE20K.num_classes: (ADE20K, (513, 513)),
@@ -71,7 +71,12 @@ BY_CLASSES: dict[int, tuple[DatasetInfo, tuple[int, int]]] = {
 
 def guess(num_classes: int) -> DatasetInfo:
     """The data set with that many classes, or one with numbers for names."""
-    if num_classes in BY_CLASSES:
-        return BY_CLASSES[num_classes][0]
+    if num_classes in _BY_CLASSES:
+        return _BY_CLASSES[num_classes][0]
     names = tuple(f"class_{number}" for number in range(num_classes))
     return DatasetInfo(name=f"{num_classes}_classes", class_names=names)
+
+
+def padded_size(num_classes: int) -> tuple[int, ...]:
+    """Height, width to which that data set's pictures were padded; empty: unknown."""
+    return _BY_CLASSES[num_classes][1] if num_classes in _BY_CLASSES else ()

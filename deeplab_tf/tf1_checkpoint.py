@@ -11,11 +11,13 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.tf1_graph import FrozenGraph
 
 AVERAGE = "/ExponentialMovingAverage"
 
@@ -41,13 +43,13 @@ class Released:
       source: the file that they came from, for messages.
       tensors: name -> float32 array, as TF1 laid it out.
       ignored: name of a variable that was left out -> why.
-      graph: the frozen graph where the file was one.
+      settings: dotted leaves of Config that the source tells besides.
     """
 
     source: str
     tensors: Mapping[str, np.ndarray]
     ignored: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    graph: tf.compat.v1.GraphDef | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read(path: str) -> Released:
@@ -65,7 +67,9 @@ def read(path: str) -> Released:
             return dataclasses.replace(read(str(inside)), source=path)
     if path.endswith(".pb"):
         graph = read_graph(path)
-        return _sort(path, _constants(graph), graph)
+        known = FrozenGraph(graph, path).settings()
+        settings = {f"model.{name}": value for name, value in known.items()}
+        return _sort(path, _constants(graph), settings)
     prefix = _prefix(path)
     return _sort(prefix, _variables(prefix))
 
@@ -145,7 +149,7 @@ def _constants(graph: tf.compat.v1.GraphDef) -> dict[str, np.ndarray]:
 def _sort(
     source: str,
     variables: Mapping[str, np.ndarray],
-    graph: tf.compat.v1.GraphDef | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Released:
     """Takes moving averages for the weights they average; leaves out by `IGNORED`."""
     tensors: dict[str, np.ndarray] = {}
@@ -158,7 +162,9 @@ def _sort(
             ignored[name] = "its moving average is taken"
         else:
             tensors[name.removesuffix(AVERAGE)] = value
-    return Released(source=source, tensors=tensors, ignored=ignored, graph=graph)
+    return Released(
+        source=source, tensors=tensors, ignored=ignored, settings=settings or {}
+    )
 
 
 def _ignored(name: str) -> str:

@@ -1,13 +1,23 @@
 """Turns a released TF1 model into a run folder."""
 
+import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from deeplab_tf import files, released_data, tf1_checkpoint, tf1_names, tf1_recognition
+from deeplab_tf import (
+    files,
+    model_zoo,
+    released_data,
+    tf1_checkpoint,
+    tf1_names,
+    tf1_recognition,
+    tf1_verification,
+)
 from deeplab_tf import run as runs
 from deeplab_tf.config import Config
 from deeplab_tf.data import info as dataset_info
@@ -16,13 +26,23 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.model import build_model
 from deeplab_tf.run import Run
 from deeplab_tf.tf1_checkpoint import Released
+from deeplab_tf.tf1_graph import FrozenGraph
+from deeplab_tf.tf1_verification import Comparison
 
 _LISTED = 10  # names in a message
 
 
 def fetch(source: str) -> Released:
-    """Reads a released model from a file or from the zoo."""
-    return tf1_checkpoint.read(source)
+    """Reads a released model from a file or, as zoo:NAME, from the zoo.
+
+    Raises:
+      UserError: there is none, or it cannot be read.
+    """
+    if not source.startswith(model_zoo.PREFIX):
+        return tf1_checkpoint.read(source)
+    released = tf1_checkpoint.read(str(model_zoo.fetch(source)))
+    settings = {**released.settings, **model_zoo.get(source).settings}
+    return dataclasses.replace(released, source=source, settings=settings)
 
 
 def import_model(released: Released, run_dir: str, given: Mapping[str, Any]) -> Run:
@@ -63,8 +83,13 @@ def settings(
             f"{source}: holds the backbone {fields['backbone']} alone; train from it "
             f"with --train.init_checkpoint={source}."
         )
-    changes = {f"model.{name}": value for name, value in fields.items()}
     classes = tf1_recognition.num_classes(tensors)
+    changes = {
+        "model.padded_size": released_data.padded_size(classes),
+        **{f"model.{name}": value for name, value in fields.items()},
+        **released.settings,
+        **given,
+    }
     info = released_data.guess(classes)
     folder = given.get("data.dataset_dir")
     if folder:
@@ -74,7 +99,7 @@ def settings(
             f"{source}: has {classes} classes, but the data set {info.name!r} in "
             f"--data.dataset_dir has {info.num_classes}."
         )
-    return Config().replace(changes | dict(given)), info
+    return Config().replace(changes), info
 
 
 def assign(network: keras.Model, config: Config, released: Released) -> None:
@@ -101,6 +126,21 @@ def assign(network: keras.Model, config: Config, released: Released) -> None:
         )
     for name, variable in variables.items():
         variable.assign(tensors[name])
+
+
+def verify(run: Run, graph_path: str, pictures: Iterable[np.ndarray]) -> Comparison:
+    """Compares an imported run with the frozen graph that was released with it.
+
+    Our network takes the output stride and the padding of the graph for this.
+
+    Raises:
+      UserError: the file is no such graph, or there are no pictures for it.
+    """
+    graph = FrozenGraph(tf1_checkpoint.read_graph(graph_path), graph_path)
+    model = dataclasses.replace(run.config.model, **graph.settings())
+    network = build_model(model, run.info.num_classes)
+    runs.restore_weights(network, runs.weights_path(run.path, "best"))
+    return tf1_verification.compare(graph, network, model, pictures)
 
 
 def describe(released: Released, run: Run) -> str:

@@ -93,16 +93,21 @@ def _backbone_rules(backbone: str) -> Rules:
 
 
 def _decoder_rules(model: Model) -> Rules:
-    """The stages are numbered, and the first one's number is not written."""
+    """The stages are numbered, and the first one's number is not written.
+
+    Separable convolutions have a scope each; plain ones are repetitions in one scope.
+    """
     rules: list[tuple[str, str]] = []
     for stage, stride in enumerate(model.decoder_strides):
         suffix = f"_{stage}" if stage else ""
         prefix = rf"^decoder\.stride_{stride}\."
-        rules += [
-            (prefix + "low_level$", f"decoder.feature_projection0{suffix}"),
-            (prefix + "conv_1", f"decoder.decoder_conv0{suffix}"),
-            (prefix + "conv_2", f"decoder.decoder_conv1{suffix}"),
-        ]
+        rules.append((prefix + "low_level$", f"decoder.feature_projection0{suffix}"))
+        for number in (1, 2):
+            repeated = f"decoder_conv0{suffix}"
+            theirs = f"{repeated}.{repeated}_{number}"
+            if model.decoder_separable:
+                theirs = f"decoder_conv{number - 1}{suffix}"
+            rules.append((f"{prefix}conv_{number}", f"decoder.{theirs}"))
     return tuple(rules)
 
 

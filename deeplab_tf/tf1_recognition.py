@@ -142,17 +142,20 @@ def _decoder(tensors: Tensors, model: Model, source: str) -> dict[str, Any]:
     separable = "decoder/decoder_conv0_depthwise/depthwise_weights" in tensors
     return {
         "decoder_strides": tuple(strides),
-        "decoder_channels": _channels(tensors, "decoder/decoder_conv0"),
+        "decoder_channels": _channels(
+            tensors, "decoder/decoder_conv0", "decoder/decoder_conv0/decoder_conv0_1"
+        ),
         "decoder_separable": separable,
         "low_level_channels": tensors[projections[0]].shape[-1],
     }
 
 
-def _channels(tensors: Tensors, scope: str) -> int:
-    """Channels of an ordinary or separable convolution; 256 where there is none."""
-    for name in (f"{scope}_pointwise/weights", f"{scope}/weights"):
-        if name in tensors:
-            return tensors[name].shape[-1]
+def _channels(tensors: Tensors, *scopes: str) -> int:
+    """Channels of the first convolution there, separable or not; 256 without one."""
+    for scope in scopes:
+        for name in (f"{scope}_pointwise/weights", f"{scope}/weights"):
+            if name in tensors:
+                return tensors[name].shape[-1]
     return 256
 
 

@@ -24,7 +24,9 @@ def test_pads_below_and_to_the_right_up_to_the_size(size, known):
     layer = PadTo(size)
     shape = x.shape if known else (None, None, None, 4)
     padded = tf.function(layer, input_signature=[tf.TensorSpec(shape)])(x)
-    missing = [max(wanted - side, 0) for wanted, side in zip(size, x.shape[1:3])]
+    missing = [
+        max(wanted - side, 0) for wanted, side in zip(size, x.shape[1:3], strict=True)
+    ]
     np.testing.assert_array_equal(
         padded, np.pad(x, [(0, 0), (0, missing[0]), (0, missing[1]), (0, 0)])
     )
