@@ -44,10 +44,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         rest = self.server.content[start:]
         self.send_response(206 if rest else 416)
         self.send_header("Content-Length", str(len(rest)))
-        self.end_headers()
         rest = rest[: self.server.break_after]
-        self.wfile.write(rest)
+        # Before the last byte, after which the client may go on.
         self.server.sent.append((start, len(rest)))
+        self.end_headers()
+        self.wfile.write(rest)
 
     def log_message(self, *_):
         pass
