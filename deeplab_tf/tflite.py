@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert import ConverterError
 
 import deeplab_tf
 from deeplab_tf import folding, quiet, tflite_file, tflite_metadata
@@ -49,7 +50,7 @@ def convert(
         the model will see; the ranges of its activations are taken from them.
 
     Raises:
-      UserError: the kind cannot give this output.
+      UserError: the kind cannot give this output or take this network.
     """
     if quantize == "int16x8" and output_type == "labels":
         raise UserError(
@@ -74,11 +75,24 @@ def convert(
         with quiet.filtered_stderr(), warnings.catch_warnings():
             # The converter calibrates by an interpreter that it warns of.
             warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
-            content = converter.convert()
+            content = _run(converter, quantize)
     found = tflite_file.faults(content)
     if found:
         raise RuntimeError(f"the converter left {', '.join(found)} in the file.")
     return _complete(content, run, output_type, len(sizes))
+
+
+def _run(converter: Any, quantize: str) -> bytes:
+    try:
+        return converter.convert()
+    except (RuntimeError, ConverterError) as error:
+        if quantize == "none":
+            raise
+        # As of hard-swish in int16x8, which the quantiser does not know.
+        line = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"--quantize={quantize} cannot be had for this network: {line}"
+        ) from None
 
 
 def _complete(content: bytes, run: Run, output_type: str, num_subgraphs: int) -> bytes:

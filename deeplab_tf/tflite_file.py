@@ -30,6 +30,7 @@ _COMMON = frozenset(
         "CONV_2D",
         "DEPTHWISE_CONV_2D",
         "LOGISTIC",
+        "MAX_POOL_2D",
         "MEAN",
         "MUL",
         "PAD",

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tiny_run
+from PIL import Image
 
 from deeplab_tf import artefact, proof, serving, tflite
 from deeplab_tf import run as runs
@@ -135,6 +136,30 @@ def test_not_a_number_is_no_agreement():
         agreement.require_float("it")
     with pytest.raises(UserError):
         agreement.require_miou("it", 1.0)
+
+
+def test_released_file_and_its_golden_mask(shared_dir):
+    """A mask holds ten times the class, in the frame of its picture."""
+    folder = shared_dir / "weights/tflite/golden"
+    released = artefact.open_artefact(str(folder / "deeplabv3.tflite"))
+    picture = Image.open(folder / "segmentation_input_rotation0.jpg")
+    golden = np.asarray(Image.open(folder / "segmentation_golden_rotation0.png"))
+    assert (10 * released.labels(np.asarray(picture)) == golden).mean() >= 0.999
+
+
+@pytest.mark.parametrize("build", ["", "_toco"])
+def test_released_quantized_files(shared_dir, build):
+    """Also the one that the default delegate refuses."""
+    folder = shared_dir / "weights/tflite"
+    path = folder / f"deeplabv3_mnv2_pascal_quant{build}.tflite"
+    released = artefact.open_artefact(str(path))
+    picture = np.asarray(Image.open(folder / "bird_segmentation.bmp").convert("RGB"))
+    mask = np.asarray(Image.open(folder / "bird_segmentation_mask.bmp"))
+    labels = released.labels(picture)
+    assert labels.dtype == np.int32
+    bird = 3
+    union = ((labels == bird) | (mask == bird)).sum()
+    assert ((labels == bird) & (mask == bird)).sum() > 0.9 * union
 
 
 def test_pictures_without_the_data_set(run):
