@@ -34,7 +34,7 @@ INFO = DatasetInfo(
 SPLITS = ("train", "val")
 OPTIONS = {"num_examples": "Pictures of the split train; val has a quarter of it."}
 _SEEDS = {"train": 1, "val": 2}
-_FREQUENCY = (0.28, 0.23, 0.18, 0.13, 0.09, 0.09)  # of disk, box, ... wire
+_FREQUENCY = (0.27, 0.22, 0.17, 0.13, 0.09, 0.12)  # of disk, box, ... wire
 _VOID_WIDTH = 1.5  # pixels around a shape
 _SIDES = (160, 201)  # of a picture, drawn anew for each
 
@@ -157,9 +157,9 @@ def _ring(random: np.random.Generator, v: np.ndarray, u: np.ndarray) -> np.ndarr
 
 
 def _wire(random: np.random.Generator, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """A long arc, 5 to 8 pixels wide."""
+    """A long arc, 6 to 9 pixels wide."""
     bend = random.uniform(-0.004, 0.004)
-    length, half_width = random.uniform(50, 110), random.uniform(2.6, 4.0)
+    length, half_width = random.uniform(50, 110), random.uniform(3.2, 4.4)
     # First-order distance to the parabola v = bend u^2.
     across = np.abs(v - bend * u * u) / np.hypot(1, 2 * bend * u)
     return np.maximum(across, np.abs(u) - length + half_width) - half_width
@@ -219,7 +219,7 @@ def _texture(
         3: lambda: np.sin(wave * u),  # stripes
         4: lambda: np.cos(wave * v) + np.cos(wave * u) - 0.7,  # dots
         5: lambda: -0.2 - distance / 15,  # bright in the middle, as a tube
-        6: lambda: np.full_like(v, random.choice([-1, 1])),  # plain
+        6: lambda: distance + 2,  # light along both edges, as rails
     }[kind]()
     mix = np.clip(0.5 + 2.5 * pattern, 0, 1)[:, :, None]
     shading = np.clip(1 - 0.012 * np.maximum(distance + 10, 0) ** 1.2, 0.6, 1)
@@ -229,5 +229,6 @@ def _texture(
 def _blotches(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Irregular spots of a few pixels."""
     coarse = random.uniform(-1, 1, (shape[0] // 4, shape[1] // 4)).astype(np.float32)
-    layer = Image.fromarray(coarse).resize(shape[::-1], Image.Resampling.BICUBIC)
+    size = (shape[1], shape[0])
+    layer = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
     return np.asarray(layer) * 2
