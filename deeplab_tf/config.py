@@ -29,6 +29,7 @@ DIFFERENT: Rule = (
     "different positive numbers",
     lambda values: all(v > 0 for v in values) and len(set(values)) == len(values),
 )
+HALF_TURN: Rule = ("in [0, 180]", lambda value: 0 <= value <= 180)
 SIZE_OR_EMPTY: Rule = (
     "height,width or empty",
     lambda size: len(size) in (0, 2) and all(side > 0 for side in size),
@@ -184,6 +185,39 @@ class Data(_Section):
             lambda size: len(size) == 2 and min(size) >= 33,
         ),
     )
+    min_resize: int = leaf(
+        0,
+        "Short side to which training pictures are resized before the random scale, "
+        "as released for ADE20K; 0: none are.",
+        NOT_NEGATIVE,
+    )
+    max_resize: int = leaf(
+        0,
+        "Long side that this must not exceed; 0: no limit.",
+        NOT_NEGATIVE,
+    )
+    resize_factor: int = leaf(
+        0,
+        "Resized sides become k * factor + 1, as with the output stride; 0: any.",
+        NOT_NEGATIVE,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("max_resize", "resize_factor"):
+            value = getattr(self, name)
+            require(
+                bool(self.min_resize) or not value,
+                f"data.{name}",
+                "0 where data.min_resize is 0",
+                value,
+            )
+        require(
+            not self.max_resize or self.max_resize >= self.min_resize,
+            "data.max_resize",
+            f"0 or at least data.min_resize ({self.min_resize})",
+            self.max_resize,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -198,6 +232,28 @@ class Augment(_Section):
     flip: float = leaf(0.5, "Probability of a left-right flip.", FRACTION)
     photometric: float = leaf(
         0.0, "Strength of brightness, contrast and saturation changes.", FRACTION
+    )
+    rotation: float = leaf(
+        0.0, "Largest angle of a random rotation, degrees to either side.", HALF_TURN
+    )
+    blur: float = leaf(
+        0.0,
+        "Largest standard deviation of a random Gaussian blur, in pixels.",
+        NOT_NEGATIVE,
+    )
+    class_balanced_crops: float = leaf(
+        0.0,
+        "Share of crops placed around a pixel of a class that is drawn by its rarity.",
+        FRACTION,
+    )
+    mixing: str = leaf(
+        "none",
+        "What pairs of pictures in a batch give each other: a box (cutmix), half of "
+        "their classes (classmix), or a rare class, moved (copy_paste).",
+        choices=("none", "cutmix", "classmix", "copy_paste"),
+    )
+    mixing_probability: float = leaf(
+        0.5, "Probability of a picture to be given something.", FRACTION
     )
 
     def __post_init__(self) -> None:

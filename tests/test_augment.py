@@ -1,3 +1,5 @@
+import collections
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,121 +7,144 @@ import tensorflow as tf
 from deeplab_tf.data import augment
 
 VOID = 255
-FILL = (10.0, 20.0, 30.0)
 SEED = tf.constant([3, 4])
 
 
-def random_example(height, width, seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        "image": tf.constant(rng.integers(0, 256, (height, width, 3)), tf.uint8),
-        "labels": tf.constant(rng.integers(0, 9, (height, width)), tf.int32),
-    }
+def seeds(count):
+    return [augment.fold(SEED, number) for number in range(count)]
 
 
-def resize_align_corners(image, height, width):
-    """Bilinear, pixel i of the result at i * (H - 1) / (h - 1) of the source."""
-    rows = np.arange(height) * (image.shape[0] - 1) / max(height - 1, 1)
-    columns = np.arange(width) * (image.shape[1] - 1) / max(width - 1, 1)
-    top = np.clip(np.floor(rows).astype(int), 0, max(image.shape[0] - 2, 0))
-    left = np.clip(np.floor(columns).astype(int), 0, max(image.shape[1] - 2, 0))
-    down, right = (rows - top)[:, None, None], (columns - left)[None, :, None]
-    image = image.astype(np.float64)
-    upper = image[top][:, left] * (1 - right) + image[top][:, left + 1] * right
-    lower = image[top + 1][:, left] * (1 - right) + image[top + 1][:, left + 1] * right
-    return upper * (1 - down) + lower * down
-
-
-@pytest.mark.parametrize("size", [(40, 31), (57, 90), (33, 33)])
-@pytest.mark.parametrize("scale", [0.5, 0.75, 1.0, 1.3, 2.0])
-def test_scaled_crop_is_resize_then_pad_then_crop(size, scale):
-    example = random_example(*size)
-    crop = (45, 37)
-    result = augment.scaled_crop(example, SEED, tf.constant(scale), crop, FILL, VOID)
-    height, width = (int(np.float32(side) * np.float32(scale)) for side in size)
-    resized = resize_align_corners(example["image"].numpy(), height, width)
-    padded = np.tile(np.array(FILL), (max(height, 45), max(width, 37), 1))
-    padded[:height, :width] = resized
-    # The offset is random; it is found by trying all.
-    errors = {
-        (y, x): np.abs(padded[y : y + 45, x : x + 37] - result["image"]).max()
-        for y in range(padded.shape[0] - 45 + 1)
-        for x in range(padded.shape[1] - 37 + 1)
-    }
-    (y, x), error = min(errors.items(), key=lambda item: item[1])
-    assert error < 0.02
-    labels = result["labels"].numpy()
-    outside = np.ones(padded.shape[:2], bool)
-    outside[:height, :width] = False
-    np.testing.assert_array_equal(labels == VOID, outside[y : y + 45, x : x + 37])
-    if scale == 1.0:
-        source = np.full(padded.shape[:2], VOID)
-        source[:height, :width] = example["labels"]
-        np.testing.assert_array_equal(labels, source[y : y + 45, x : x + 37])
-
-
-def test_labels_stay_on_their_pixels():
-    """A picture whose value is its label keeps that under every scale."""
-    labels = np.random.default_rng(1).integers(0, 3, (8, 9)).repeat(8, 0).repeat(8, 1)
-    example = {
-        "image": tf.constant(np.repeat(labels[..., None] * 100, 3, -1), tf.uint8),
-        "labels": tf.constant(labels, tf.int32),
-    }
-    for number in range(20):
-        seed = augment.fold(SEED, number)
-        scale = augment.draw_scale(seed, 0.5, 2.0, 0.0)
-        result = augment.scaled_crop(example, seed, scale, (49, 49), FILL, VOID)
-        result = augment.flip(result, seed, 0.5)
-        valid = result["labels"].numpy() != VOID
-        difference = result["image"].numpy()[..., 0] / 100 - result["labels"].numpy()
-        # Only pixels between labels are mixtures; the nearest of four weighs a
-        # quarter at least, and labels differ by 2 at most.
-        assert np.abs(difference[valid]).max() <= 2 * 3 / 4 + 1e-3
-        assert np.median(np.abs(difference[valid])) < 1e-4
+def random_image(height, width, channels=3):
+    rng = np.random.default_rng(0)
+    return tf.constant(rng.uniform(0, 255, (height, width, channels)), tf.float32)
 
 
 def test_discrete_scales_are_those_named_and_equally_likely():
-    draws = [
-        float(augment.draw_scale(augment.fold(SEED, n), 0.5, 2.0, 0.25))
-        for n in range(700)
-    ]
+    draws = [float(augment.draw_scale(seed, 0.5, 2.0, 0.25)) for seed in seeds(700)]
     factors, counts = np.unique(draws, return_counts=True)
     np.testing.assert_allclose(factors, np.arange(0.5, 2.01, 0.25))
     assert counts.min() > 60  # expected 100, standard deviation 9
 
 
-def test_every_corner_of_the_picture_is_cropped():
-    example = random_example(6, 5)
-    corners = set()
-    for number in range(200):
-        seed = augment.fold(SEED, number)
-        crop = augment.scaled_crop(example, seed, tf.constant(1.0), (4, 3), FILL, VOID)
-        source = example["labels"].numpy()
-        corners |= {
-            (y, x)
-            for y in range(3)
-            for x in range(3)
-            if (source[y : y + 4, x : x + 3] == crop["labels"].numpy()).all()
-        }
-    assert corners == {(y, x) for y in range(3) for x in range(3)}
+def test_continuous_scales_fill_the_range():
+    draws = [float(augment.draw_scale(seed, 0.5, 2.0, 0.0)) for seed in seeds(300)]
+    assert len(set(draws)) > 290
+    assert 0.5 <= min(draws) < 0.55
+    assert 1.95 < max(draws) <= 2.0
 
 
-def test_flip_mirrors_both_or_neither():
-    example = random_example(5, 6)
-    mirrored = augment.flip(example, SEED, 1.0)
-    np.testing.assert_array_equal(mirrored["image"], example["image"][:, ::-1])
-    np.testing.assert_array_equal(mirrored["labels"], example["labels"][:, ::-1])
-    same = augment.flip(example, SEED, 0.0)
-    np.testing.assert_array_equal(same["labels"], example["labels"])
+@pytest.mark.parametrize(
+    ("size", "low", "high", "factor", "expected"),
+    [
+        # The short side becomes low.
+        ((400, 600), 200, 0, 0, (200, 300)),
+        ((600, 401), 200, 0, 0, (600 * 200 // 401, 200)),
+        # The long side would exceed high.
+        ((100, 400), 200, 400, 0, (100, 400)),
+        ((100, 400), 200, 300, 0, (75, 300)),
+        # Sides go up to k * 16 + 1, high down to it: 513 at most, not 520.
+        ((400, 600), 200, 0, 16, (209, 305)),
+        ((683, 1024), 513, 520, 16, (683 * 513 // 1024 // 16 * 16 + 17, 513)),
+        # Already of that form: stays.
+        ((513, 513), 513, 513, 16, (513, 513)),
+    ],
+)
+def test_range_size(size, low, high, factor, expected):
+    found = augment.range_size(tf.constant(size), low, high, factor)
+    np.testing.assert_array_equal(found, expected)
 
 
-def test_photometric_stays_in_range_and_leaves_the_labels():
-    example = random_example(9, 8)
-    example["image"] = tf.cast(example["image"], tf.float32)
-    changed = augment.photometric(example, SEED, 1.0)
-    assert float(tf.reduce_min(changed["image"])) >= 0
-    assert float(tf.reduce_max(changed["image"])) <= 255
-    assert float(tf.reduce_mean(tf.abs(changed["image"] - example["image"]))) > 1
-    np.testing.assert_array_equal(changed["labels"], example["labels"])
-    same = augment.photometric(example, SEED, 0.0)
-    np.testing.assert_allclose(same["image"], example["image"], atol=1e-3)
+def test_every_place_is_cropped_and_no_other():
+    offsets = {
+        tuple(augment.draw_offset(seed, tf.constant([6, 5]), (4, 3)).numpy())
+        for seed in seeds(200)
+    }
+    assert offsets == {(y, x) for y in range(3) for x in range(3)}
+    small = augment.draw_offset(SEED, tf.constant([2, 9]), (4, 9))
+    np.testing.assert_array_equal(small, [0, 0])
+
+
+@pytest.mark.parametrize("scaled", [(40, 60), (20, 30), (79, 119), (9, 70)])
+def test_balanced_crops_hold_a_pixel_of_a_rare_class(scaled):
+    labels = np.zeros((40, 60), np.int32)
+    labels[33, 7] = 1
+    labels[5:8, 50] = VOID
+    for seed in seeds(30):
+        y, x = augment.draw_balanced_offset(
+            seed, tf.constant(labels), tf.constant(scaled), (11, 13), [0.0, 1.0]
+        ).numpy()
+        assert 0 <= y <= max(scaled[0] - 11, 0)
+        assert 0 <= x <= max(scaled[1] - 13, 0)
+        row = round(33 * (scaled[0] - 1) / 39)
+        column = round(7 * (scaled[1] - 1) / 59)
+        assert y <= row < y + 11
+        assert x <= column < x + 13
+
+
+def test_balanced_crops_draw_classes_by_attraction_and_pixels_alike():
+    labels = np.repeat(np.int32([0, 1, VOID]), [60, 20, 20])[None]
+    found = collections.Counter()
+    for seed in seeds(160):
+        offset = augment.draw_balanced_offset(
+            seed, tf.constant(labels), tf.constant([1, 100]), (1, 1), [1.0, 3.0, 9.0]
+        )
+        found[int(offset[1])] += 1
+    of_class = [sum(found[i] for i in part) for part in (range(60), range(60, 80))]
+    assert sum(of_class) == 160
+    assert abs(of_class[1] - 120) < 28  # standard deviation 5.5
+    assert len([i for i in range(60, 80) if found[i]]) > 16
+
+
+def test_balanced_crop_of_nothing_but_void_is_anywhere():
+    labels = tf.fill([6, 5], VOID)
+    offsets = {
+        tuple(
+            augment.draw_balanced_offset(
+                seed, labels, tf.constant([6, 5]), (5, 4), [1.0]
+            ).numpy()
+        )
+        for seed in seeds(60)
+    }
+    assert offsets == {(y, x) for y in range(2) for x in range(2)}
+
+
+def test_photometric_is_brightness_then_contrast_then_saturation():
+    image = random_image(9, 8).numpy() * 0.5 + 60
+    for seed in seeds(10):
+        draws = tf.random.stateless_uniform([3], seed, -0.6, 0.6).numpy()
+        expected = image + 32 * draws[0]
+        mean = expected.mean((0, 1))
+        expected = mean + (expected - mean) * (1 + 0.5 * draws[1])
+        grey = expected.mean(-1, keepdims=True)
+        expected = grey + (expected - grey) * (1 + 0.5 * draws[2])
+        found = augment.photometric(tf.constant(image), seed, 0.6)
+        np.testing.assert_allclose(found, np.clip(expected, 0, 255), atol=1e-3)
+        assert np.abs(found - image).mean() > 0.5
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_photometric_stays_in_range(channels):
+    image = random_image(9, 8, channels)
+    changed = augment.photometric(image, SEED, 1.0).numpy()
+    assert changed.shape == image.shape
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+
+
+@pytest.mark.parametrize("size", [(30, 40), (3, 4)])
+def test_blur_is_a_gaussian_of_the_drawn_width(size):
+    image = random_image(*size).numpy()
+    for seed in seeds(3):
+        deviation = float(tf.random.stateless_uniform([], seed, 1e-3, 1.5))
+        places = np.arange(-5, 6)
+        taps = np.exp(-(places**2) / (2 * deviation**2))
+        taps /= taps.sum()
+        expected = image
+        for axis in (0, 1):
+            side = size[axis]
+            expected = sum(
+                tap * np.take(expected, np.clip(np.arange(side) + k, 0, side - 1), axis)
+                for k, tap in zip(places, taps, strict=True)
+            )
+        found = augment.blur(tf.constant(image), seed, 1.5)
+        np.testing.assert_allclose(found, expected, atol=1e-2)

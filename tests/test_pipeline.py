@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import itertools
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tiny_dataset
 
-from deeplab_tf.config import Config
+from deeplab_tf.config import Config, iterate_leaves
 from deeplab_tf.data import pipeline, records
 from deeplab_tf.errors import UserError
 
@@ -133,3 +134,97 @@ def test_unknown_split_and_missing_shard_are_named(dataset, tmp_path):
     (tmp_path / "train-00001-of-00003.tfrecord").unlink()
     with pytest.raises(UserError, match="train-00001-of-00003"):
         pipeline.make_train_dataset(settings(str(tmp_path)), info)
+
+
+# Values that are not the default, for each leaf that changes what is trained on.
+OTHERS = {
+    "data.crop_size": [(33, 65)],
+    "data.min_resize": [40],
+    "data.max_resize": [45],
+    "data.resize_factor": [16],
+    "augment.min_scale": [1.0],
+    "augment.max_scale": [1.0],
+    "augment.scale_step": [0.0],
+    "augment.flip": [1.0],
+    "augment.photometric": [0.5],
+    "augment.rotation": [30.0],
+    "augment.blur": [2.0],
+    "augment.class_balanced_crops": [1.0],
+    "augment.mixing": ["cutmix", "classmix", "copy_paste"],
+    "augment.mixing_probability": [1.0],
+}
+# A setting that another one must wake up.
+NEEDS = {
+    "data.max_resize": {"data.min_resize": 40},
+    "data.resize_factor": {"data.min_resize": 40},
+    "augment.mixing_probability": {"augment.mixing": "cutmix"},
+}
+ELSEWHERE = {"data.dataset_dir", "data.train_split", "data.eval_split"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, value)
+        for section, field in iterate_leaves()
+        if section in ("data", "augment")
+        and (name := f"{section}.{field.name}") not in ELSEWHERE
+        for value in OTHERS[name]
+    ],
+)
+def test_every_setting_changes_the_batch_and_resumes(dataset, name, value):
+    needed = NEEDS.get(name, {})
+    (base,) = batches(settings(dataset[0], **needed), dataset[1], 1)
+    config = settings(dataset[0], **needed, **{name: value})
+    found = batches(config, dataset[1], 3)
+    size = (4, *config.data.crop_size)
+    assert found[0]["image"].shape == (*size, 3)
+    assert found[0]["labels"].shape == size
+    assert 0 <= found[0]["image"].min() < 100 < found[0]["image"].max() <= 255.001
+    assert set(np.unique(found[0]["labels"])) <= {0, 1, 2, tiny_dataset.VOID}
+    if size[1:] == base["labels"].shape[1:]:
+        assert (found[0]["image"] != base["image"]).any()
+    assert_equal_batches(found[2:], batches(config, dataset[1], 1, start_step=2))
+
+
+@pytest.mark.parametrize("mixing", ["cutmix", "classmix", "copy_paste"])
+def test_mixing_does_not_depend_on_the_number_of_workers(dataset, mixing):
+    config = settings(dataset[0], **{"augment.mixing": mixing})
+    whole = batches(config, dataset[1], 2)
+    for worker in (0, 1):
+        stream = pipeline.make_train_dataset(
+            config, dataset[1], workers=2, worker=worker, replicas=2
+        )
+        for step, part in enumerate(itertools.islice(stream.as_numpy_iterator(), 2)):
+            own = slice(2 * worker, 2 * worker + 2)
+            np.testing.assert_array_equal(part["image"], whole[step]["image"][own])
+            np.testing.assert_array_equal(part["labels"], whole[step]["labels"][own])
+
+
+def test_resized_pictures_fill_the_crop_that_they_are_resized_to(dataset):
+    """Sources of 50 to 70 pixels become at least 81 = 5 * 16 + 1 on each side."""
+    changes = {"augment.min_scale": 1.0, "augment.max_scale": 1.0}
+    changes |= {"data.min_resize": 70, "data.resize_factor": 16}
+    config = settings(dataset[0], **changes, **{"data.crop_size": (97, 97)})
+    for batch in batches(config, dataset[1], 2):
+        top = batch["labels"][:, 2:80]
+        assert ((top != tiny_dataset.VOID).sum(2) >= 81).all()
+        assert (batch["labels"][:, 81:].max((1, 2)) == tiny_dataset.VOID).any()
+
+
+def test_class_balanced_crops_show_the_rare_class_more_often(dataset):
+    info = dataset[1]
+    split = dataclasses.replace(info.splits["train"], class_pixels=(10**6, 1, 10**6))
+    info = dataclasses.replace(info, splits={**info.splits, "train": split})
+    changes = {"augment.class_balanced_crops": 1.0, "augment.min_scale": 1.5}
+    balanced = batches(settings(dataset[0], **changes), info, 5)
+    shown = [(labels == 1).any() for batch in balanced for labels in batch["labels"]]
+    # Two of the ten pictures may have the red box hidden by the blue one.
+    assert np.mean(shown) > 0.75
+
+
+def test_resizing_needs_its_short_side():
+    with pytest.raises(UserError, match=r"data\.max_resize must be 0 where"):
+        Config().replace({"data.max_resize": 600})
+    with pytest.raises(UserError, match=r"at least data.min_resize \(513\)"):
+        Config().replace({"data.min_resize": 513, "data.max_resize": 500})

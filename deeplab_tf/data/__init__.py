@@ -1,1 +1,1 @@
-"""From labelled pictures to batches: dataset.json, TFRecords, augmentation, pipeline."""
+"""From labelled pictures to batches: dataset.json, TFRecords, augmentation."""

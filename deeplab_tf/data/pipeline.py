@@ -6,21 +6,24 @@ the uninterrupted run would have seen from there on.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from deeplab_tf import backbones
 from deeplab_tf.config import Augment, Config
-from deeplab_tf.data import augment as augmentation
+from deeplab_tf.data import augment, mixing, records, sampling
 from deeplab_tf.data import info as dataset_info
-from deeplab_tf.data import records
 from deeplab_tf.data.info import DatasetInfo
+from deeplab_tf.data.sampling import Example
 
 # Records shuffled at once: as many as fit here, for pictures differ in size by 100.
 _SHUFFLE_BYTES = 256 * 2**20
 _SHUFFLE_RANGE = (64, 8192)
 _READ_AT_ONCE = 4  # shards
+
+Prepare = Callable[[tf.Tensor, tuple[tf.Tensor, ...]], Example]
+PlaceCrop = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def make_train_dataset(
@@ -31,6 +34,7 @@ def make_train_dataset(
     workers: int = 1,
     worker: int = 0,
     replicas: int = 1,
+    filenames: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches for training.
 
@@ -42,6 +46,7 @@ def make_train_dataset(
       workers, worker: of each global batch this worker decodes its own part, the
         worker-th of `workers`.
       replicas: over all workers; each gets a batch of its own, in order.
+      filenames: adds "filename": string [B]; accelerators take no strings.
 
     Returns:
       Dataset of {"image": float32 [B, h, w, C] in [0, 255], "labels": int32
@@ -57,24 +62,16 @@ def make_train_dataset(
     first = start_step * config.train.batch_size
     ordered = _order(paths, examples, seed, first_epoch=first // examples)
     mean = backbones.get_spec(config.model.backbone).mean
-    prepare = make_prepare(config.augment, data.crop_size, mean, info, seed)
-    dataset = ordered.skip(first % examples)
+    prepare = make_prepare(config, mean, info)
+    dataset = ordered.skip(first % examples).enumerate(first)
     if workers > 1:
-        dataset = _part(dataset, config.train.batch_size, workers, worker)
+        part = config.train.batch_size // workers
+        dataset = dataset.filter(lambda number, _: number // part % workers == worker)
     dataset = dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(config.train.batch_size // replicas, drop_remainder=True)
+    finish = _make_finish(config, info, filenames)
+    dataset = dataset.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.prefetch(2 * replicas // workers)
-
-
-def _part(
-    dataset: tf.data.Dataset, batch_size: int, workers: int, worker: int
-) -> tf.data.Dataset:
-    """The worker's part of each global batch, as contiguous examples."""
-    size = batch_size // workers
-    numbered = dataset.enumerate().filter(
-        lambda number, _: number % batch_size // size == worker
-    )
-    return numbered.map(lambda _, element: element)
 
 
 def make_eval_dataset(
@@ -99,46 +96,119 @@ def make_eval_dataset(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def make_prepare(
-    augment: Augment,
-    crop_size: Sequence[int],
-    mean: tuple[float, ...],
-    info: DatasetInfo,
-    seed: int,
-):
-    """Returns (epoch, shard, place, record) -> the augmented example."""
-    parse = records.make_parser(info.channels, info.ignore_label, bits=info.bits)
-    # Padding is the backbone's mean: it is 0 once the model has normalised it.
-    fill = tuple(mean) if info.channels == 3 else (sum(mean) / 3,) * info.channels
+def make_prepare(config: Config, mean: Sequence[float], info: DatasetInfo) -> Prepare:
+    """Returns (number, (epoch, shard, place, record)) -> the augmented example.
 
-    def prepare(
-        epoch: tf.Tensor, shard: tf.Tensor, place: tf.Tensor, record: tf.Tensor
-    ) -> augmentation.Example:
-        own = tf.constant([seed, 1], tf.int32)
-        for number in (epoch, shard, place):
-            own = augmentation.fold(own, number)
-        scale = augmentation.draw_scale(
-            augmentation.fold(own, 0),
-            augment.min_scale,
-            augment.max_scale,
-            augment.scale_step,
+    Args:
+      config: its data, augment and train sections.
+      mean: of the backbone. Padding has it, and is 0 once the model has normalised.
+      info: of the data set.
+    """
+    parse = records.make_parser(info.channels, info.ignore_label, bits=info.bits)
+    fill = tuple(mean) if info.channels == 3 else (sum(mean) / 3,) * info.channels
+    settings, size = (
+        config.augment,
+        (config.data.crop_size[0], config.data.crop_size[1]),
+    )
+    place_crop = _make_place_crop(config, info)
+
+    def prepare(number: tf.Tensor, source: tuple[tf.Tensor, ...]) -> Example:
+        own = tf.constant([config.train.seed, 1], tf.int32)
+        for part in source[:3]:
+            own = augment.fold(own, part)
+        example = parse(source[3])
+        scaled = _scaled_size(config, tf.shape(example["labels"]), augment.fold(own, 0))
+        draw = tf.random.stateless_uniform([], augment.fold(own, 2))
+        crop = sampling.Crop(
+            size=size,
+            scaled=scaled,
+            offset=place_crop(augment.fold(own, 1), example["labels"], scaled),
+            mirrored=draw < settings.flip,
         )
-        example = augmentation.scaled_crop(
-            parse(record),
-            augmentation.fold(own, 1),
-            scale,
-            (crop_size[0], crop_size[1]),
-            fill,
-            info.ignore_label,
-        )
-        example = augmentation.flip(example, augmentation.fold(own, 2), augment.flip)
-        if augment.photometric:
-            example = augmentation.photometric(
-                example, augmentation.fold(own, 3), augment.photometric
+        if settings.rotation:
+            angle = settings.rotation * tf.random.stateless_uniform(
+                [], augment.fold(own, 4), -1.0, 1.0
             )
-        return {"image": example["image"], "labels": example["labels"]}
+            example = sampling.rotated(example, crop, angle, fill, info.ignore_label)
+        else:
+            example = sampling.straight(example, crop, fill, info.ignore_label)
+        return {
+            **example,
+            "image": _recolored(settings, example["image"], own),
+            "number": number,
+        }
 
     return prepare
+
+
+def _scaled_size(config: Config, size: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """The picture's size after the resize to a range and the random scale."""
+    data, settings = config.data, config.augment
+    if data.min_resize:
+        size = augment.range_size(
+            size, data.min_resize, data.max_resize, data.resize_factor
+        )
+    scale = augment.draw_scale(
+        seed, settings.min_scale, settings.max_scale, settings.scale_step
+    )
+    return augment.scaled_size(size, scale)
+
+
+def _make_place_crop(config: Config, info: DatasetInfo) -> PlaceCrop:
+    """Returns (seed, labels, scaled size) -> row and column of the crop."""
+    size = (config.data.crop_size[0], config.data.crop_size[1])
+    share = config.augment.class_balanced_crops
+    attraction = _attraction(info, config.data.train_split)
+
+    def place(seed: tf.Tensor, labels: tf.Tensor, scaled: tf.Tensor) -> tf.Tensor:
+        if not share:
+            return augment.draw_offset(seed, scaled, size)
+        return tf.cond(
+            tf.random.stateless_uniform([], augment.fold(seed, 2)) < share,
+            lambda: augment.draw_balanced_offset(
+                seed, labels, scaled, size, attraction
+            ),
+            lambda: augment.draw_offset(seed, scaled, size),
+        )
+
+    return place
+
+
+def _recolored(settings: Augment, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    if settings.photometric:
+        image = augment.photometric(image, augment.fold(seed, 3), settings.photometric)
+    if settings.blur:
+        image = augment.blur(image, augment.fold(seed, 5), settings.blur)
+    return image
+
+
+def _make_finish(
+    config: Config, info: DatasetInfo, filenames: bool
+) -> Callable[[Example], Example]:
+    """Returns the function of a batch that mixes its pictures and drops the rest."""
+    settings = config.augment
+    keys = ["image", "labels", *(["filename"] if filenames else [])]
+    attraction = _attraction(info, config.data.train_split)
+
+    def finish(batch: Example) -> Example:
+        if settings.mixing != "none":
+            batch = mixing.mix(
+                batch,
+                batch["number"],
+                settings.mixing,
+                probability=settings.mixing_probability,
+                seed=config.train.seed,
+                attraction=attraction,
+            )
+        return {key: batch[key] for key in keys}
+
+    return finish
+
+
+def _attraction(info: DatasetInfo, split: str) -> list[float]:
+    """How strongly each class is sought: 1 / sqrt(its pixels); alike if not counted."""
+    counts = info.split(split).class_pixels or (1,) * info.num_classes
+    return [max(count, 1) ** -0.5 for count in counts]
 
 
 def _order(
@@ -153,7 +223,7 @@ def _order(
         return numbered.map(lambda place, record: (shard, place, record))
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        own = augmentation.fold(tf.constant([seed, 0], tf.int32), epoch)
+        own = augment.fold(tf.constant([seed, 0], tf.int32), epoch)
         shards = tf.random.experimental.stateless_shuffle(tf.range(len(paths)), own)
         dataset = tf.data.Dataset.from_tensor_slices(shards)
         dataset = dataset.interleave(read, cycle_length=_READ_AT_ONCE)
@@ -162,7 +232,7 @@ def _order(
         def permute(number: tf.Tensor, window: tuple[tf.Tensor, ...]):
             size = tf.shape(window[0])[0]
             order = tf.random.experimental.stateless_shuffle(
-                tf.range(size), augmentation.fold(own, number)
+                tf.range(size), augment.fold(own, number)
             )
             shard, place, record = (tf.gather(part, order) for part in window)
             return tf.fill([size], epoch), shard, place, record
