@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from deeplab_tf import artefact, blocks, proof, tflite, tflite_file
 from deeplab_tf import run as runs
 from deeplab_tf.errors import UserError
+from deeplab_tf.layer_errors import layer_errors
 from deeplab_tf.layers import ResizeLike
 
 CLEAN = {
@@ -172,3 +173,26 @@ def test_int8_takes_pictures_and_gives_labels(run):
 def test_labels_of_16_bits_are_refused(run, model):
     with pytest.raises(UserError, match="no argmax of 16 bits"):
         tflite.convert(model, run, [(33, 33)], output_type="labels", quantize="int16x8")
+
+
+def test_error_of_each_layer(run, tmp_path):
+    """It is small before the layer whose kernel is broken and large from there on."""
+    model = few_layers()
+    pictures = tiny_run.pictures(48, 64)
+    (tmp_path / "float.tflite").write_bytes(tflite.convert(model, run, [(48, 64)]))
+    broken = model.get_layer("atrous.depthwise")
+    broken.kernel.assign(-broken.kernel)
+    (tmp_path / "int8.tflite").write_bytes(
+        tflite.convert(
+            model, run, [(48, 64)], quantize="int8", calibration=lambda size: [pictures]
+        )
+    )
+    errors = {
+        layer.name: layer.error
+        for layer in layer_errors(
+            tmp_path / "float.tflite", tmp_path / "int8.tflite", pictures
+        )
+    }
+    assert errors["conv.relu6"] < 0.05
+    assert errors["atrous.depthwise.relu"] > 0.3
+    assert errors["logits"] > 0.1

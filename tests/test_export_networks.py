@@ -1,0 +1,55 @@
+"""Every network of the library keeps its function in a clean .tflite file."""
+
+import keras
+import numpy as np
+import pytest
+import tiny_run
+from ai_edge_litert.interpreter import Interpreter
+
+from deeplab_tf import backbones, tflite, tflite_file
+from deeplab_tf import run as runs
+from deeplab_tf.model import build_model
+
+BACKBONES = [{"model.backbone": name} for name in sorted(backbones.MODULES)]
+HEADS = [
+    {"model.aspp_separable": False, "model.decoder_separable": False},
+    {"model.decoder_strides": ()},
+    {"model.context": "pyramid_pooling"},
+    {"model.normalization": "group"},
+    {"model.image_pooling_size": (65, 65)},
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return runs.open_run(tiny_run.write(tmp_path_factory.mktemp("networks")))
+
+
+def check(run, settings, size, stride):
+    config = run.config.replace({**settings, "model.output_stride": stride})
+    keras.utils.set_random_seed(0)
+    model = build_model(config.model, run.info.num_classes)
+    tiny_run.randomize(model)
+    content = tflite.convert(model, run, [size])
+    assert tflite_file.faults(content) == []
+    pictures = np.float32(tiny_run.pictures(*size))
+    outputs = Interpreter(model_content=content).get_signature_runner()(
+        pictures=pictures
+    )
+    expected = np.asarray(model(pictures, training=False))
+    np.testing.assert_allclose(
+        outputs["logits"], expected, atol=1e-3 * np.ptp(expected)
+    )
+
+
+@pytest.mark.parametrize("settings", HEADS, ids=lambda s: ",".join(s))
+def test_heads(run, settings):
+    check(run, settings, (65, 48), 16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("settings", BACKBONES, ids=lambda s: s["model.backbone"])
+def test_backbones(run, settings, stride):
+    wide = {"model.depth_multiplier": 1.0} if "mobilenet" not in str(settings) else {}
+    check(run, {**settings, **wide}, (65, 48), stride)
