@@ -7,6 +7,8 @@ from PIL import Image
 
 Colormap = Sequence[tuple[int, int, int]]
 _VOID_COLOR = (224, 224, 192)  # VOC's colour of void
+_WRONG_COLOR = (220, 30, 40)
+_HATCH_COLOR = (90, 90, 90)
 
 
 def palette_image(labels: np.ndarray, colormap: Colormap) -> Image.Image:
@@ -52,7 +54,37 @@ def side_by_side(
     if labels is not None:
         panels.append(colorize(labels, colormap))
     panels.append(overlay(rgb, colorize(predictions, colormap)))
-    gap = np.full((rgb.shape[0], 4, 3), 255, np.uint8)
+    return row(panels)
+
+
+def error_map(
+    image: np.ndarray, predictions: np.ndarray, labels: np.ndarray, ignore_label: int
+) -> np.ndarray:
+    """Where the prediction is wrong: red over the grey picture; void is hatched.
+
+    Args:
+      image: uint8 [H, W, C].
+      predictions: [H, W].
+      labels: [H, W].
+      ignore_label: void.
+    """
+    grey = as_rgb(image).mean(-1, keepdims=True).repeat(3, -1) * 0.5 + 100
+    void = labels == ignore_label
+    wrong = (labels != predictions) & ~void
+    grey[wrong] = 0.25 * grey[wrong] + 0.75 * np.array(_WRONG_COLOR)
+    diagonal = np.add.outer(*map(np.arange, labels.shape))
+    grey[void & (diagonal % 8 < 2)] = _HATCH_COLOR
+    return np.round(grey).astype(np.uint8)
+
+
+def confidence_map(confidence: np.ndarray) -> np.ndarray:
+    """Probability of the winner: [H, W] in 0..1 -> grey uint8 [H, W], 1 is white."""
+    return np.round(np.clip(confidence, 0, 1) * 255).astype(np.uint8)
+
+
+def row(panels: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures [H, W, 3] of one height side by side, with white gaps."""
+    gap = np.full((panels[0].shape[0], 4, 3), 255, np.uint8)
     spaced = [part for panel in panels for part in (panel, gap)]
     return np.concatenate(spaced[:-1], axis=1)
 
@@ -68,3 +100,18 @@ def _table(colormap: Colormap) -> np.ndarray:
     table = np.tile(np.array(_VOID_COLOR, np.uint8), (256, 1))
     table[: len(colormap)] = np.array(colormap, np.uint8)
     return table
+
+
+def matrix_image(matrix: np.ndarray, cell: int = 16) -> np.ndarray:
+    """A confusion matrix as a picture: black 0 to white 1 of each row's pixels.
+
+    Args:
+      matrix: [K, K], rows the labels.
+      cell: side of an entry in pixels.
+
+    Returns:
+      uint8 [K * cell, K * cell, 1].
+    """
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    picture = np.round(255 * shares).astype(np.uint8)
+    return picture.repeat(cell, 0).repeat(cell, 1)[..., None]

@@ -26,9 +26,10 @@ LEVELS = (
     "tf1_names tf1_recognition tf1_import tf1_graph tf1_verification "
     "model_zoo released_data initialization "
     "drawing run_log artefact folding proof tflite tflite_file tflite_runner "
-    "tiling segmenter reporting exploration artefact_labels "
-    "tflite_metadata measurement onnx_file",
-    "flags exporting train launch recalibrate eval vis import_tf1",
+    "tiling segmenter reporting report_data report_curves gallery exploration "
+    "artefact_labels "
+    "tflite_metadata measurement onnx_file layer_errors",
+    "flags exporting train launch recalibrate eval vis report import_tf1",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 PACKAGE = ROOT / "deeplab_tf"
