@@ -185,16 +185,6 @@ def fetch(name: str, address: str = ADDRESS) -> pathlib.Path:
     return path
 
 
-def describe() -> str:
-    """A table for people: name, what it is, published mIoU."""
-    width = max(map(len, MODELS))
-    return "\n".join(
-        f"{name:<{width}}  {entry.about}"
-        + (f"; mIoU {entry.miou}" if entry.miou else "")
-        for name, entry in MODELS.items()
-    )
-
-
 def _cache_dir() -> pathlib.Path:
     default = pathlib.Path.home() / ".cache" / "deeplab_tf"
     return pathlib.Path(os.environ.get(CACHE_VARIABLE) or default)

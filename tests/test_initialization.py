@@ -1,15 +1,16 @@
 """Starting from other weights: what is taken, what is not, and that it is told."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
 import pytest
+import released_variables
 import tiny_run
 
-from deeplab_tf import initialization
+from deeplab_tf import initialization, tf1_names, training
 from deeplab_tf import run as runs
-from deeplab_tf.config import Config
 from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.model import build_model, fit_input_channels
@@ -52,7 +53,8 @@ def test_run_folder_gives_every_weight(run, trained):
     listing = initialization.initialize(model, str(run.path), config, info)
     want = values(trained)
     assert listing.loaded == tuple(want)
-    assert not listing.skipped and not listing.unused
+    assert not listing.skipped
+    assert not listing.unused
     for path, value in values(model).items():
         np.testing.assert_array_equal(value, want[path])
 
@@ -85,6 +87,61 @@ def test_other_names_of_as_many_classes_keep_their_own_classifier(run):
     model, config, info = fresh(run, info)
     listing = initialization.initialize(model, str(run.path), config, info)
     assert set(listing.skipped.values()) == {"the source has other classes"}
+
+
+def released(run, tmp_path, names=lambda name: True):
+    """A TF1 checkpoint of random values for the run's model; path and values."""
+    model, config, _ = fresh(run)
+    variables = tf1_names.released_variables(model, config.model)
+    rng = np.random.default_rng(3)
+    tensors = {
+        name: rng.random(tuple(variable.shape), np.float32)
+        for name, variable in variables.items()
+        if names(name)
+    }
+    path = released_variables.write(tmp_path / "model.ckpt", tensors)
+    return path, {variables[name].path: value for name, value in tensors.items()}
+
+
+def test_released_checkpoint_gives_every_weight(run, tmp_path):
+    path, want = released(run, tmp_path)
+    model, config, info = fresh(run)
+    listing = initialization.initialize(model, path, config, info)
+    assert not listing.skipped
+    for name, value in values(model).items():
+        np.testing.assert_array_equal(value, want[name])
+
+
+def test_released_backbone_alone_leaves_the_head(run, tmp_path):
+    path, want = released(run, tmp_path, lambda name: name.startswith("Mobilenet"))
+    model, config, info = fresh(run)
+    listing = initialization.initialize(model, path, config, info)
+    assert set(listing.loaded) == set(want)
+    assert {name.split(".")[0].split("/")[0] for name in listing.skipped} == {
+        "aspp",
+        "decoder",
+        "logits",
+    }
+
+
+def test_new_run_starts_from_the_weights_and_keeps_the_listing(run, tmp_path):
+    settings = {
+        "data.crop_size": (33, 33),
+        "optimizer.learning_rate": 1e-12,
+        "train.init_checkpoint": str(run.path),
+        "train.steps": 1,
+        "train.batch_size": 2,
+        "train.eval_steps": 0,
+    }
+    config = run.config.replace(settings)
+    training.train(config, str(tmp_path / "new"))
+    told = json.loads((tmp_path / "new" / initialization.FILE_NAME).read_text())
+    want = values(runs.load_model(run))
+    assert (told["skipped"], set(told["loaded"])) == ({}, set(want))
+    model = runs.load_model(runs.open_run(str(tmp_path / "new")))
+    for name, value in values(model).items():
+        if "moving" not in name:
+            np.testing.assert_allclose(value, want[name], atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 4])

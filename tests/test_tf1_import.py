@@ -1,14 +1,15 @@
 """Released models become runs: every family, every variable, and what is refused."""
 
 import json
+import tarfile
 
 import numpy as np
 import pytest
 import released_variables
 from released_variables import Variables
 
+from deeplab_tf import model_zoo, tf1_checkpoint, tf1_import
 from deeplab_tf import run as runs
-from deeplab_tf import tf1_checkpoint, tf1_import
 from deeplab_tf.backbones import MODULES
 from deeplab_tf.data import info as dataset_info
 from deeplab_tf.data.info import DatasetInfo
@@ -140,6 +141,22 @@ def test_flags_override_what_was_recognised():
     assert (config.model.output_stride, config.model.padded_size) == (16, (513, 513))
     config, _ = tf1_import.settings(checkpoint, given)
     assert (config.model.output_stride, config.model.padded_size) == (8, ())
+
+
+def test_the_zoo_tells_what_the_variables_do_not(tmp_path, monkeypatch):
+    monkeypatch.setenv(model_zoo.CACHE_VARIABLE, str(tmp_path / "cache"))
+    name = "zoo:mobilenetv2_ade20k_train"
+    variables = released("mobilenet_v2", classes=151, multiplier=0.25)
+    prefix = released_variables.write(
+        tmp_path / "model.ckpt", released_variables.fill(variables)
+    )
+    (tmp_path / "cache").mkdir()
+    with tarfile.open(tmp_path / "cache" / model_zoo.get(name).archive, "w:gz") as file:
+        for ending in (".index", ".data-00000-of-00001"):
+            file.add(prefix + ending, f"model/model.ckpt{ending}")
+    config, info = tf1_import.settings(tf1_import.fetch(name), {})
+    assert info.name == "ade20k"
+    assert config.model.padded_size == (257, 257)
 
 
 def test_a_data_set_gives_the_names(tmp_path):
