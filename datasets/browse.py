@@ -128,16 +128,17 @@ def _decode(label: bytes) -> np.ndarray:
 
 def _crops(info: DatasetInfo) -> Iterator[Card]:
     """The first crops of a training run with these settings."""
+    # Pairs, for augment.mixing puts parts of one into the other.
     config = command_line.config_from_flags().replace(
-        {"data.dataset_dir": FLAGS.dataset_dir, "train.batch_size": 1}
+        {"data.dataset_dir": FLAGS.dataset_dir, "train.batch_size": 2}
     )
     quiet.import_tensorflow()
     from deeplab_tf.data.pipeline import make_train_dataset
 
-    dataset = make_train_dataset(config, info).take(FLAGS.num_examples)
-    for number, batch in enumerate(dataset.as_numpy_iterator()):
-        image = np.clip(np.round(batch["image"][0]), 0, 255).astype(np.uint8)
-        yield Card(title=f"crop {number}", image=image, labels=batch["labels"][0])
+    dataset = make_train_dataset(config, info).unbatch().take(FLAGS.num_examples)
+    for number, example in enumerate(dataset.as_numpy_iterator()):
+        image = np.clip(np.round(example["image"]), 0, 255).astype(np.uint8)
+        yield Card(title=f"crop {number}", image=image, labels=example["labels"])
 
 
 if __name__ == "__main__":
