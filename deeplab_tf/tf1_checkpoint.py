@@ -26,12 +26,10 @@ IGNORED: Mapping[str, str] = {
     r"(.*/)?global_step": "step counter",
     r".*/(Momentum|Adam|Adam_1|RMSProp|RMSProp_1|Adagrad)": "optimiser slot",
     r"(beta1_power|beta2_power)": "optimiser slot",
-    r".*/BatchNorm/(moving_mean|moving_variance)/(local_step|biased)": "optimiser slot",
     r"(.*/)?(act|weights|conv|depthwise)_quant/(min|max)(/.*)?": "quantisation range",
     r"MobilenetV2/(Conv_1|Logits)/.*": "ImageNet classifier",
     r"MobilenetV3/(Conv_2|Logits)/.*": "ImageNet classifier",
-    r"xception_\d+/(logits|exit_flow/block3)/.*": "ImageNet classifier",
-    r"resnet_v1_\d+/logits/.*": "ImageNet classifier",
+    r"(xception|resnet_v1)_\d+/logits/.*": "ImageNet classifier",
 }
 
 
@@ -161,10 +159,19 @@ def _sort(
         elif f"{name}{AVERAGE}" in variables:
             ignored[name] = "its moving average is taken"
         else:
-            tensors[name.removesuffix(AVERAGE)] = value
+            tensors[_plain(name)] = value
     return Released(
         source=source, tensors=tensors, ignored=ignored, settings=settings or {}
     )
+
+
+def _plain(name: str) -> str:
+    """Without the average's suffix, and a scope that was entered twice once.
+
+    Newer TensorFlow gave slim's variables their scope again, as
+    aspp0/BatchNorm/aspp0/BatchNorm/beta.
+    """
+    return re.sub(r"^(.+/)\1", r"\1", name.removesuffix(AVERAGE))
 
 
 def _ignored(name: str) -> str:

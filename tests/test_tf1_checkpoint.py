@@ -106,6 +106,16 @@ def test_rates_of_a_graph_are_brought_to_output_stride_16():
     assert graph.settings()["atrous_rates"] == (12 * 8 // 16, 24 * 8 // 16)
 
 
+def test_a_scope_that_was_entered_twice_is_read_once(tmp_path):
+    doubled = {
+        "MobilenetV2/Conv/BatchNorm/MobilenetV2/Conv/BatchNorm/gamma"
+        if name.endswith("gamma")
+        else name: value
+        for name, value in TENSORS.items()
+    }
+    assert_read(released_variables.write(tmp_path / "model.ckpt", doubled))
+
+
 def test_two_checkpoints_in_a_folder_are_named(prefix, tmp_path):
     folder = tmp_path / "deeplabv3_some"
     shutil.copy(f"{prefix}.index", folder / "model.ckpt-9.index")
