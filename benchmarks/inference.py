@@ -92,7 +92,7 @@ def export_random(folder, size):
     serving.save(model, run, folder / "saved_model")
 
     def calibration(size):
-        return [measurement.random_picture(*size, 3)]
+        return [measurement.random_picture(size[0], size[1], 3)]
 
     for kind in ("none", "int8"):
         content = tflite.convert(
