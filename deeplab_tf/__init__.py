@@ -1,5 +1,6 @@
 """DeepLabv3+ for TensorFlow 2 and Keras 3."""
 
+import importlib
 import importlib.abc
 import importlib.util
 import sys
@@ -7,20 +8,19 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_FROM_MODEL = ("DeepLabV3Plus", "build_model")  # loaded when first asked for
+# Loaded when first asked for, with the module that has them.
+_LAZY = {"DeepLabV3Plus": "model", "build_model": "model", "load": "segmenter"}
 
 
 def __getattr__(name: str) -> Any:
     """Importing this package loads no TensorFlow; asking for a model does."""
-    if name not in _FROM_MODEL:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from deeplab_tf import model
-
-    return getattr(model, name)
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_FROM_MODEL])
+    return sorted([*globals(), *_LAZY])
 
 
 class _RegisterWithKeras(importlib.abc.MetaPathFinder):

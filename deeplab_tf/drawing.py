@@ -1,19 +1,20 @@
 """Pictures in, masks and overlays out: the work of the vis command."""
 
+import dataclasses
 import glob
 import itertools
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from deeplab_tf import evaluation, files, visualization
 from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference import Predictor
+from deeplab_tf.inference import Labeller
+from deeplab_tf.submission import Submission
 
 # name without ending, image uint8 [H, W, C], labels [H, W] where known
 Example = tuple[str, np.ndarray, np.ndarray | None]
@@ -28,21 +29,31 @@ def read_pictures(pattern: str, channels: int = 3) -> Iterator[Example]:
     """
     if channels != 3:
         raise UserError(f"the run takes {channels} channels; draw a --split instead.")
-    path = pathlib.Path(pattern)
-    matches = path.iterdir() if path.is_dir() else map(pathlib.Path, glob.glob(pattern))
+    path = pathlib.Path(pattern).expanduser()
+    matches = (
+        path.iterdir() if path.is_dir() else map(pathlib.Path, glob.glob(str(path)))
+    )
     paths = sorted(match for match in matches if match.is_file())
     if not paths:
         raise UserError(f"--images={pattern}: no such file, or an empty folder.")
-    return (_read_picture(path) for path in tqdm(paths, "draw", unit="img"))
+    return (
+        (path.stem, read_picture(path), None)
+        for path in tqdm(paths, "draw", unit="img", leave=False)
+    )
 
 
-def _read_picture(path: pathlib.Path) -> Example:
+def read_picture(path: pathlib.Path) -> np.ndarray:
+    """Reads a picture file upright, uint8 RGB [H, W, 3].
+
+    Raises:
+      UserError: the file is no picture.
+    """
     try:
         with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture).convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be read as a picture ({error}).") from None
-    return path.stem, np.asarray(upright), None
+    return np.asarray(upright)
 
 
 def read_examples(dataset_dir: str, info: DatasetInfo, split: str) -> Iterator[Example]:
@@ -60,12 +71,25 @@ def read_examples(dataset_dir: str, info: DatasetInfo, split: str) -> Iterator[E
 
 def draw(
     examples: Iterable[Example],
-    predict: Predictor,
-    colormap: visualization.Colormap,
+    predict: Labeller,
+    info: DatasetInfo,
     output_dir: str,
+    *,
     limit: int | None = None,
+    kinds: Sequence[str] = ("masks", "overlays"),
+    submission: Submission | None = None,
 ) -> int:
-    """Predicts and writes masks/NAME.png and overlays/NAME.png.
+    """Predicts and writes KIND/NAME.png for each kind.
+
+    Args:
+      examples: pictures.
+      predict: labels them.
+      info: colours and the ignored label.
+      output_dir: folder of the kinds' folders.
+      limit: at most so many pictures; None: all.
+      kinds: of `KINDS`; one that a picture cannot have (errors without labels) is
+        left out for it.
+      submission: also writes submission/NAME.png in this format.
 
     Returns:
       How many pictures were drawn; of pictures with one name, the later ones are
@@ -74,15 +98,88 @@ def draw(
     taken: set[str] = set()
     for name, image, labels in itertools.islice(examples, limit):
         name = _free_name(name, taken)
-        probabilities = predict(tf.constant(image[None]))[0].numpy()
-        predictions = probabilities.argmax(-1)
-        mask = visualization.palette_image(predictions, colormap)
-        panels = visualization.side_by_side(image, predictions, colormap, labels)
-        for folder, picture in (("masks", mask), ("overlays", Image.fromarray(panels))):
-            path = pathlib.Path(output_dir) / folder / f"{name}.png"
-            with files.replacing(path) as temporary:
-                picture.save(temporary)
+        predictions, confidence = predict.labels_and_confidence(image[None])
+        drawn = _Drawn(
+            image=image,
+            labels=labels,
+            predictions=predictions[0],
+            confidence=None if confidence is None else confidence[0],
+            info=info,
+        )
+        for kind in kinds:
+            picture = KINDS[kind](drawn)
+            if picture is not None:
+                _write(picture, pathlib.Path(output_dir, kind, f"{name}.png"))
+        if submission is not None:
+            path = pathlib.Path(
+                output_dir, "submission", f"{name}{submission.suffix}.png"
+            )
+            _write(_submitted(drawn, submission), path)
     return len(taken)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    """A picture and what was predicted for it."""
+
+    image: np.ndarray
+    labels: np.ndarray | None
+    predictions: np.ndarray
+    confidence: np.ndarray | None
+    info: DatasetInfo
+
+
+def _mask(drawn: _Drawn) -> Image.Image:
+    return visualization.palette_image(drawn.predictions, drawn.info.colormap)
+
+
+def _raw(drawn: _Drawn) -> Image.Image:
+    return Image.fromarray(drawn.predictions)
+
+
+def _overlay(drawn: _Drawn) -> Image.Image:
+    return Image.fromarray(
+        visualization.side_by_side(
+            drawn.image, drawn.predictions, drawn.info.colormap, drawn.labels
+        )
+    )
+
+
+def _confidence(drawn: _Drawn) -> Image.Image | None:
+    if drawn.confidence is None:
+        return None
+    return Image.fromarray(visualization.confidence_map(drawn.confidence))
+
+
+def _errors(drawn: _Drawn) -> Image.Image | None:
+    if drawn.labels is None:
+        return None
+    return Image.fromarray(
+        visualization.error_map(
+            drawn.image, drawn.predictions, drawn.labels, drawn.info.ignore_label
+        )
+    )
+
+
+KINDS: Mapping[str, Callable[[_Drawn], Image.Image | None]] = {
+    "masks": _mask,
+    "overlays": _overlay,
+    "raw": _raw,
+    "confidence": _confidence,
+    "errors": _errors,
+}
+
+
+def _submitted(drawn: _Drawn, submission: Submission) -> Image.Image:
+    values = submission.values[drawn.predictions]
+    if submission.is_palette:
+        return visualization.palette_image(values, drawn.info.colormap)
+    return Image.fromarray(values)
+
+
+def _write(picture: Image.Image, path: pathlib.Path) -> None:
+    with files.replacing(path) as temporary:
+        picture.save(temporary)
 
 
 def _free_name(name: str, taken: set[str]) -> str:

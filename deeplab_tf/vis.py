@@ -1,18 +1,26 @@
-"""Draws what a run predicts: palette masks and overlays.
+"""Draws what a run predicts: masks, overlays, confidence, errors, submissions.
 
-Writes PICTURES/masks/NAME.png (palette pictures whose pixels are the class numbers)
-and PICTURES/overlays/NAME.png (picture | labels, where known | prediction).
+Writes PICTURES/KIND/NAME.png for each of --kinds:
+  masks       palette pictures whose pixels are the class numbers
+  overlays    picture | labels, where known | prediction
+  raw         the class numbers in grey, for programs
+  confidence  the winner's probability, white is 1
+  errors      where labels are known: what is wrong, in red
 
 Examples:
   python -m deeplab_tf.vis --run_dir=runs/voc --split=val --limit=20 --output_dir=out
   python -m deeplab_tf.vis --run_dir=runs/voc --images=holiday/ --output_dir=out
   python -m deeplab_tf.vis --run_dir=runs/voc --images='holiday/*.jpg' --output_dir=out
+  python -m deeplab_tf.vis --run_dir=runs/voc --images=satellite.png --output_dir=out \\
+      --tile_size=1025 --kinds=masks,confidence
+  python -m deeplab_tf.vis --run_dir=runs/city --split=test --output_dir=out \\
+      --kinds=masks --submission=cityscapes
 """
 
 from absl import flags as absl_flags
 
-from deeplab_tf import flags, quiet
-from deeplab_tf.errors import UserError
+from deeplab_tf import flags, quiet, submission
+from deeplab_tf.errors import UserError, unknown
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("split", None, "Split of the run's data set to draw.")
@@ -20,6 +28,13 @@ absl_flags.DEFINE_string("images", None, "Folder, glob or file to draw instead."
 absl_flags.DEFINE_string("output_dir", None, "Folder to write to.", required=True)
 absl_flags.DEFINE_string("dataset_dir", None, "Folder of the shards, if it moved.")
 absl_flags.DEFINE_integer("limit", None, "At most so many pictures.", lower_bound=1)
+absl_flags.DEFINE_list("kinds", ["masks", "overlays"], "What to draw, as above.")
+absl_flags.DEFINE_enum(
+    "submission", None, submission.FORMATS, "Also files for this benchmark's server."
+)
+absl_flags.DEFINE_list("scales", ["1.0"], "Factors whose predictions are averaged.")
+absl_flags.DEFINE_bool("flip", False, "Average with the mirrored picture, too.")
+absl_flags.DEFINE_integer("tile_size", None, "Predict in tiles of so many pixels.")
 absl_flags.DEFINE_integer("output_stride", None, "Another than trained at: 8, 16, 32.")
 absl_flags.DEFINE_enum(
     "checkpoint", "best", ["best", "latest"], "Weights to take from the run."
@@ -31,9 +46,12 @@ def main() -> None:
     if (FLAGS.split is None) == (FLAGS.images is None):
         raise UserError("give either --split or --images.")
     quiet.import_tensorflow()
-    from deeplab_tf import drawing, inference
+    from deeplab_tf import drawing, inference, tiling
     from deeplab_tf import run as runs
 
+    for kind in FLAGS.kinds:
+        if kind not in drawing.KINDS:
+            raise unknown("kind of picture", kind, drawing.KINDS)
     run = runs.open_run(FLAGS.run_dir)
     if FLAGS.images is not None:
         examples = drawing.read_pictures(FLAGS.images, run.info.channels)
@@ -43,11 +61,25 @@ def main() -> None:
     model = runs.load_model(
         run, output_stride=FLAGS.output_stride, checkpoint=FLAGS.checkpoint
     )
-    predict = inference.make_predictor(model)
-    count = drawing.draw(
-        examples, predict, run.info.colormap, FLAGS.output_dir, FLAGS.limit
+    predictor = inference.make_predictor(
+        model,
+        scales=flags.numbers(FLAGS.scales, "scales"),
+        flip=FLAGS.flip,
+        frozen=True,
     )
-    print(f"{count} pictures drawn in {FLAGS.output_dir}/masks and /overlays")
+    tiled = tiling.make_tiled(predictor, FLAGS.tile_size) if FLAGS.tile_size else None
+    wanted = FLAGS.submission
+    count = drawing.draw(
+        examples,
+        tiled or predictor,
+        run.info,
+        FLAGS.output_dir,
+        limit=FLAGS.limit,
+        kinds=FLAGS.kinds,
+        submission=submission.get(wanted, run.info.class_names) if wanted else None,
+    )
+    folders = ", ".join([*FLAGS.kinds, *(["submission"] if wanted else [])])
+    print(f"{count} pictures drawn in {FLAGS.output_dir}: {folders}")
 
 
 if __name__ == "__main__":
