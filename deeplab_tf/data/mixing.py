@@ -105,15 +105,13 @@ def copy_paste(
     chosen = (sums > target) & (sums - weights <= target) & (weights > 0)
     size = tf.constant(list(labels.shape[1:]), tf.float32)
     shift = tf.cast(tf.round((draws[:, 1:3] - 0.5) * 0.5 * size), tf.int32)  # [B, 2]
-    mask = _pixels_of(chosen, labels)
+    mask, image, labels = (
+        _rolled(part, shift) for part in (_pixels_of(chosen, labels), image, labels)
+    )
+    # What left on one side came back on the other.
     for axis, side in ((1, labels.shape[1]), (2, labels.shape[2])):
         source = tf.range(side) - shift[:, axis - 1, None]  # [B, side]
-        inside = (source >= 0) & (source < side)
-        source = tf.clip_by_value(source, 0, side - 1)
-        mask, image, labels = (
-            _gather(part, source, axis) for part in (mask, image, labels)
-        )
-        mask &= inside[:, :, None] if axis == 1 else inside[:, None, :]
+        mask &= tf.expand_dims((source >= 0) & (source < side), 3 - axis)
     return mask, image, labels
 
 
@@ -137,5 +135,10 @@ def _pixels_of(chosen: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.concat([chosen, others], 1), labels, batch_dims=1)
 
 
-def _gather(values: tf.Tensor, places: tf.Tensor, axis: int) -> tf.Tensor:
-    return tf.gather(values, places, axis=axis, batch_dims=1)
+def _rolled(pictures: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """Each picture moved by its own rows and columns, round the edges."""
+    return tf.map_fn(
+        lambda pair: tf.roll(pair[0], pair[1], axis=[0, 1]),
+        (pictures, shift),
+        fn_output_signature=pictures.dtype,
+    )
