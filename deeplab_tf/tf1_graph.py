@@ -26,6 +26,7 @@ class FrozenGraph:
     def __init__(self, graph: tf.compat.v1.GraphDef, source: str) -> None:
         self.nodes = {node.name: node for node in graph.node}
         self._graph = graph
+        self._functions: dict[tuple[str, ...], Any] = {}
         missing = {PICTURE, LABELS} - set(self.nodes)
         if missing:
             raise UserError(
@@ -35,9 +36,11 @@ class FrozenGraph:
 
     def run(self, picture: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The named operations' first outputs for one picture uint8 [H, W, 3]."""
-        tensors = [f"{name}:0" for name in names]
-        function = self._wrapped.prune(f"{PICTURE}:0", tensors)
-        values = function(tf.constant(picture[None]))
+        key = tuple(names)
+        if key not in self._functions:
+            tensors = [f"{name}:0" for name in names]
+            self._functions[key] = self._wrapped.prune(f"{PICTURE}:0", tensors)
+        values = self._functions[key](tf.constant(picture[None]))
         return {name: value.numpy() for name, value in zip(names, values, strict=True)}
 
     @functools.cached_property
