@@ -67,8 +67,7 @@ def effective_number(counts: Counts) -> list[float]:
     a class here: rarer classes get about 1 / count, while the weights of the frequent
     ones level out.
     """
-    # A class of a single pixel must not give b = 0.
-    mean = max(2.0, sum(counts) / len(counts))
+    mean = sum(counts) / len(counts)
     base = (mean - 1.0) / mean
     return _normalized([(1.0 - base) / (1.0 - base**count) for count in counts], counts)
 

@@ -29,6 +29,11 @@ def test_median_frequency_gives_the_middle_class_weight_1():
     )
 
 
+def test_median_frequency_of_an_odd_number_of_classes():
+    found = weights("median_frequency", (700, 40, 0, 200, 0))
+    np.testing.assert_allclose(found, [200 / 700, 200 / 40, 1, 1, 1])
+
+
 def test_effective_number_is_that_of_cui():
     beta = 249 / 250  # N = 250 is the mean count of the four classes that occur
     numbers = np.array([(1 - beta**n) / (1 - beta) for n in (700, 40, 200, 60)])
