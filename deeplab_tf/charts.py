@@ -22,6 +22,7 @@ class Series:
       color: number of the page's series colour, from 0.
       dots: whether points are marked, each with a tip that tells its values.
       is_reference: drawn dashed and grey.
+      in_legend: whether its name is listed where there are several.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Series:
     color: int = 0
     dots: bool = False
     is_reference: bool = False
+    in_legend: bool = True
 
 
 def line_chart(
@@ -161,7 +163,7 @@ def _curve(frame: _Frame, series: Series) -> str:
 
 
 def _legend(drawn: Sequence[Series]) -> str:
-    named = [one for one in drawn if not one.is_reference]
+    named = [one for one in drawn if one.in_legend and not one.is_reference]
     if len(named) < 2:
         return ""
     entries = (

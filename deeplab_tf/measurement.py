@@ -50,7 +50,7 @@ def child(path: str, num_threads: int, runs: int, shape: str) -> None:
     quiet.import_tensorflow()
     set_threads(num_threads)
     height, width, channels = map(int, shape.split(","))
-    before = _memory("VmRSS")
+    before = memory("VmRSS")
     start = time.perf_counter()
     opened = artefact.open_artefact(path, num_threads)
     load_seconds = time.perf_counter() - start
@@ -63,7 +63,7 @@ def child(path: str, num_threads: int, runs: int, shape: str) -> None:
                 "load_seconds": load_seconds,
                 "latency_ms": statistics.median(times),
                 "fastest_ms": min(times),
-                "peak_memory_bytes": _memory("VmHWM") - before,
+                "peak_memory_bytes": memory("VmHWM") - before,
             }
         )
     )
@@ -102,7 +102,7 @@ def milliseconds(
     return times
 
 
-def _memory(field: str) -> int:
+def memory(field: str) -> int:
     """Bytes of this process: VmRSS now, VmHWM at most so far."""
     with open("/proc/self/status") as status:
         (line,) = (line for line in status if line.startswith(field))

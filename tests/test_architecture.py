@@ -29,7 +29,7 @@ LEVELS = (
     "tiling segmenter reporting report_data report_curves gallery exploration "
     "artefact_labels "
     "tflite_metadata measurement onnx_file layer_errors",
-    "flags exporting train launch recalibrate eval vis report import_tf1",
+    "flags exporting train launch recalibrate eval vis report explore import_tf1",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 PACKAGE = ROOT / "deeplab_tf"

@@ -1,0 +1,97 @@
+"""Tiled prediction: memory for a huge picture, agreement and seams on one that fits.
+
+Prints JSON. `peak_memory_bytes` is that of the whole process. The seam test compares
+the share of pixels that differ from the whole prediction within 8 pixels of a tile's
+border with the share elsewhere.
+
+Example:
+  python benchmarks/tiled_prediction.py --run_dir=runs/voc --huge=6000,8000
+"""
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+from absl import flags as absl_flags
+
+from deeplab_tf import flags, quiet
+
+FLAGS = absl_flags.FLAGS
+absl_flags.DEFINE_list("huge", ["6000", "8000"], "height,width of the huge picture.")
+absl_flags.DEFINE_list("fitting", ["1025", "1281"], "height,width of one that fits.")
+absl_flags.DEFINE_integer("tile_size", 769, "Side of the tiles.")
+absl_flags.DEFINE_float("overlap", 0.25, "Share of a tile that the next covers too.")
+absl_flags.DEFINE_string("split", None, "Split whose pictures fill the mosaic.")
+absl_flags.DEFINE_string("dataset_dir", None, "Folder of the shards, if it moved.")
+_SEAM = 8  # pixels to either side of a tile's border
+
+
+def main() -> None:
+    quiet.import_tensorflow()
+    from deeplab_tf import inference, measurement, tiling
+    from deeplab_tf import run as runs
+
+    run = runs.open_run(FLAGS.run_dir)
+    predict = inference.make_predictor(runs.load_model(run), frozen=True)
+    tiled = tiling.make_tiled(predict, FLAGS.tile_size, FLAGS.overlap)
+    result: dict[str, Any] = {"tile_size": tiled.tile_size, "overlap": FLAGS.overlap}
+    size = int(FLAGS.huge[0]), int(FLAGS.huge[1])
+    picture = _mosaic(run, *size)
+    start = time.perf_counter()
+    tiled.labels(picture[None])
+    result["huge"] = {
+        "size": size,
+        "seconds": round(time.perf_counter() - start, 1),
+        "peak_memory_bytes": measurement.memory("VmHWM"),
+    }
+    size = int(FLAGS.fitting[0]), int(FLAGS.fitting[1])
+    picture = picture[: size[0], : size[1]].copy()
+    differs = predict.labels(picture[None])[0] != tiled.labels(picture[None])[0]
+    near = _near_borders(size, tiled.tile_size)
+    result["fitting"] = {
+        "size": size,
+        "agreement": float(1 - differs.mean()),
+        "differs_at_borders": float(differs[near].mean()),
+        "differs_elsewhere": float(differs[~near].mean()),
+    }
+    print(json.dumps(result, indent=2))
+
+
+def _near_borders(size: tuple[int, int], tile: int) -> np.ndarray:
+    """Pixels near a border of a tile inside of the picture, bool [H, W]."""
+    from deeplab_tf import tiling
+
+    near = []
+    for length in size:
+        starts = tiling.positions(length, tile, FLAGS.overlap)
+        borders = [s for s in starts if s] + [s + tile for s in starts[:-1]]
+        distance = np.abs(np.arange(length)[:, None] - np.array([*borders, -length]))
+        near.append(distance.min(1) <= _SEAM)
+    return near[0][:, None] | near[1]
+
+
+def _mosaic(run: Any, height: int, width: int) -> np.ndarray:
+    """One scene of real pictures: each scaled to a side of 1024, side by side."""
+    import tensorflow as tf
+
+    from deeplab_tf import evaluation
+    from deeplab_tf import run as runs
+
+    folder, info = runs.dataset(run, FLAGS.dataset_dir)
+    split = FLAGS.split or run.config.data.eval_split
+    canvas = np.zeros((height, width, info.channels), np.uint8)
+    side = 1024
+    places = [(y, x) for y in range(0, height, side) for x in range(0, width, side)]
+    examples = list(evaluation.make_eval_dataset(folder, info, split).take(len(places)))
+    for number, (top, left) in enumerate(places):
+        image = examples[number % len(examples)]["image"]
+        scaled = tf.image.resize(image, [side, side], "bicubic").numpy()
+        part = canvas[top : top + side, left : left + side]
+        part[:] = scaled.clip(0, 255)[: part.shape[0], : part.shape[1]]
+    return canvas
+
+
+if __name__ == "__main__":
+    flags.define_run_dir()
+    flags.run(main)
