@@ -331,9 +331,25 @@ class Optimizer(_Section):
     )
     learning_rate: float = leaf(0.007, "Learning rate after the warm-up.", POSITIVE)
     schedule: str = leaf(
-        "poly", "Course of the learning rate.", choices=("poly", "constant")
+        "poly",
+        "Course of the learning rate.",
+        choices=("poly", "cosine", "step", "constant"),
     )
     power: float = leaf(0.9, "Power of the poly schedule.", POSITIVE)
+    end_learning_rate: float = leaf(
+        0.0, "Rate at the end of the poly and cosine schedules.", NOT_NEGATIVE
+    )
+    decay_steps: int = leaf(2000, "Steps between drops of `step`.", AT_LEAST_ONE)
+    decay_factor: float = leaf(0.1, "Factor of a drop of `step`.", POSITIVE)
+    backbone_factor: float = leaf(
+        1.0, "Factor on the learning rate of the backbone.", NOT_NEGATIVE
+    )
+    bias_factor: float = leaf(
+        1.0, "Factor on the learning rate of biases; 2 as released.", NOT_NEGATIVE
+    )
+    clip_norm: float = leaf(
+        0.0, "Gradients are scaled down to this norm; 0: never.", NOT_NEGATIVE
+    )
     warmup_steps: int = leaf(0, "Steps of linear warm-up from 0.", NOT_NEGATIVE)
     momentum: float = leaf(0.9, "Momentum of SGD.", BELOW_ONE)
     weight_decay: float | None = leaf(
@@ -357,8 +373,9 @@ class Train(_Section):
     )
     strategy: str = leaf(
         "auto",
-        "How the batch is spread; auto: mirrored where there are several GPUs.",
-        choices=("auto", "one_device", "mirrored"),
+        "How the batch is spread; auto: over the workers that TF_CONFIG names, else "
+        "over all GPUs.",
+        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
     )
     num_devices: int = leaf(
         0,
@@ -371,8 +388,54 @@ class Train(_Section):
         "lowered in a run too short for it.",
         BELOW_ONE,
     )
-    freeze_batch_norm: bool = leaf(
-        False, "Use and keep the moving statistics, for small batches."
+    batch_norm: str = leaf(
+        "auto",
+        "train: statistics of the global batch; frozen: use and keep the moving ones; "
+        "auto: frozen where the batch is under 8 and weights are initialised from "
+        "trained ones.",
+        choices=("auto", "train", "frozen"),
+    )
+    precision: str = leaf(
+        "float32",
+        "Type of the computation; weights stay float32.",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    xla: str = leaf(
+        "auto",
+        "Compile the step; auto: on one GPU or on TPUs, never on CPUs, where it is "
+        "many times slower.",
+        choices=("auto", "on", "off"),
+    )
+    steps_per_call: int = leaf(
+        0, "Steps for each call from the host; 0: 1 on CPUs, 10 else.", NOT_NEGATIVE
+    )
+    accumulate_steps: int = leaf(
+        1,
+        "Parts of the batch whose gradients are added up, to save memory.",
+        AT_LEAST_ONE,
+    )
+    ema_decay: float = leaf(
+        0.0,
+        "Decay of the average of the weights that is evaluated and exported, as "
+        "0.999; 0: none.",
+        BELOW_ONE,
+    )
+    rollbacks: int = leaf(
+        3,
+        "How often a run whose loss is not finite goes back to its last checkpoint "
+        "at half the rate.",
+        NOT_NEGATIVE,
+    )
+    stall_seconds: int = leaf(
+        1800, "A step that takes longer than this ends the run.", AT_LEAST_ONE
+    )
+    profile_steps: tuple[int, ...] = leaf(
+        (),
+        "First and last step to profile for TensorBoard; empty: none.",
+        (
+            "first,last or empty",
+            lambda steps: len(steps) in (0, 2) and list(steps) == sorted(steps),
+        ),
     )
     log_steps: int = leaf(10, "Steps between lines of metrics.jsonl.", AT_LEAST_ONE)
     checkpoint_steps: int = leaf(500, "Steps between checkpoints.", AT_LEAST_ONE)

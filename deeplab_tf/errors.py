@@ -14,6 +14,8 @@ class UserError(ValueError):
     a traceback and exit with code 1.
     """
 
+    exit_code = 1
+
 
 def unknown(what: str, name: object, allowed: Iterable[str]) -> UserError:
     """The error for a name that is not in a table; suggests the nearest."""

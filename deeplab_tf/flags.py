@@ -164,7 +164,9 @@ def _parse(argv: list[str]) -> list[str]:
 def _guard(main: Callable[[], int | None]) -> int | None:
     try:
         return main()
-    except (UserError, OSError) as error:
+    except UserError as error:
+        _stop(str(error), error.exit_code)
+    except OSError as error:
         _stop(str(error))
     except KeyboardInterrupt:
         _stop("interrupted.", code=130)

@@ -174,7 +174,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
             (self.moving_mean, mean),
             (self.moving_variance, variance),
         ):
-            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+            new = moving * self.momentum + batch * (1.0 - self.momentum)
+            # One broken picture must not stay in the statistics for ever.
+            moving.assign(tf.where(tf.math.is_finite(new), new, moving))
 
 
 def sum_over_replicas(x: tf.Tensor, context: tf.distribute.ReplicaContext) -> tf.Tensor:

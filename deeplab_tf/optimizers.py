@@ -21,9 +21,13 @@ def make_optimizer(
     weight_decay: float,
     variables: Sequence[keras.Variable],
     decayed: Sequence[keras.Variable],
+    rate_factors: Sequence[float] = (),
     arguments: str = "",
 ) -> keras.optimizers.Optimizer:
     """Makes and builds the Keras optimiser of that name.
+
+    It takes gradients that are summed over the replicas already (Keras' own would sum
+    them again), so that they could be clipped by their global norm.
 
     Args:
       name: in small letters, as "sgd" or "adamw".
@@ -33,6 +37,7 @@ def make_optimizer(
         caller adds it to the gradients.
       variables: all that are trained.
       decayed: those of them that decay.
+      rate_factors: on the learning rate, one for each of `variables`; empty: all 1.
       arguments: further ones of its constructor, as "beta_2=0.99,epsilon=1e-6".
 
     Raises:
@@ -44,9 +49,10 @@ def make_optimizer(
     if name in DECOUPLED:
         keywords.setdefault("weight_decay", weight_decay)
     classes = {kind.lower(): value for kind, value in vars(keras.optimizers).items()}
+    kind = _with_summed_gradients(classes[name], rate_factors)
     try:
         # The name goes into the checkpoint's keys; Keras would count it up.
-        optimizer = classes[name](learning_rate, name=name, **keywords)
+        optimizer = kind(learning_rate, name=name, **keywords)
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer.arguments={arguments!r}: {error}") from None
     if name in DECOUPLED:
@@ -54,6 +60,20 @@ def make_optimizer(
         optimizer.exclude_from_weight_decay([v for v in variables if id(v) not in own])
     optimizer.build(variables)
     return optimizer
+
+
+def _with_summed_gradients(kind: type, rate_factors: Sequence[float]) -> type:
+    class Optimizer(kind):
+        def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+            return grads_and_vars
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
+            if rate_factors:
+                index = self._get_variable_index(variable)
+                learning_rate = learning_rate * rate_factors[index]
+            return super().update_step(gradient, variable, learning_rate)
+
+    return Optimizer
 
 
 def _parse(arguments: str) -> dict[str, Any]:

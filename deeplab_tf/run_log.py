@@ -20,15 +20,25 @@ _PICTURES = 4  # shown in TensorBoard after each evaluation
 class RunLog:
     """Writes the course of a run; use it in a `with` statement.
 
-    metrics.jsonl has a line {"step", "loss", "learning_rate", "images_per_second"}
-    each logged step and {"step", "miou", ...} each evaluation. Lines after
-    `start_step` are dropped first: a resumed run writes them again.
+    metrics.jsonl has a line {"step", "loss", "gradient_norm", "learning_rate",
+    "images_per_second"} each logged step and {"step", "miou", ...} each evaluation.
+    Lines after `start_step` are dropped first: a resumed run writes them again.
+
+    Args:
+      run: the run.
+      start_step: steps done before.
+      writes: False in all workers but the first, which stay silent.
     """
 
-    def __init__(self, run: Run, start_step: int) -> None:
+    def __init__(self, run: Run, start_step: int, writes: bool = True) -> None:
         self._run = run
-        self._path = run.path / "metrics.jsonl"
+        self._writes = writes
         self._batch_size = run.config.train.batch_size
+        self._profiling = False
+        self._since = (time.perf_counter(), start_step)
+        if not writes:
+            return
+        self._path = run.path / "metrics.jsonl"
         self._drop_after(start_step)
         self._events = tf.summary.create_file_writer(str(run.path / "events"))
         self._bar = tqdm(
@@ -38,36 +48,55 @@ class RunLog:
             # A log file gets a line every half minute instead of ten a second.
             mininterval=0.1 if sys.stderr.isatty() else 30,
         )
-        self._since = (time.perf_counter(), start_step)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
-        self._events.close()
+        if self._writes:
+            self._bar.close()
+            self._events.close()
 
     def advance(self, step: int, loss: float) -> None:
-        """Moves the live line."""
+        """Moves the live line to a step."""
+        if not self._writes:
+            return
         total = self._run.config.train.steps
         self._bar.set_description(f"step {step}/{total} loss {loss:.4f}", refresh=False)
-        self._bar.update(self._batch_size)
+        self._bar.update(step * self._batch_size - self._bar.n)
 
-    def step(self, step: int, loss: float, learning_rate: float) -> None:
-        """Writes a training step."""
+    def step(self, step: int, values: dict[str, float]) -> None:
+        """Writes a training step: loss, learning rate and the like by name."""
+        if not self._writes:
+            return
         now, (then, last) = time.perf_counter(), self._since
         rate = (step - last) * self._batch_size / (now - then)
         self._since = (now, step)
-        values = {"loss": loss, "learning_rate": learning_rate}
-        values["images_per_second"] = round(rate, 2)
-        self._write(step, "train", values)
+        self._write(step, "train", {**values, "images_per_second": round(rate, 2)})
+
+    def profile(self, step: int) -> None:
+        """Starts or ends the profile that the config asks for, before a step."""
+        wanted = self._run.config.train.profile_steps
+        if not wanted or not self._writes:
+            return
+        if not self._profiling and wanted[0] <= step + 1 <= wanted[1]:
+            tf.profiler.experimental.start(str(self._run.path / "events"))
+            self._profiling = True
+        elif self._profiling and step + 1 > wanted[1]:
+            tf.profiler.experimental.stop()
+            self._profiling = False
 
     def evaluation(self, step: int, result: dict[str, Any], predict: Predictor) -> None:
         """Writes an evaluation and draws some of its pictures."""
         split = result["split"]
         values = {key: result[key] for key in ("miou", "pixel_accuracy")}
         self._write(step, split, values, per_class_iou=result["per_class_iou"])
+        matrix = visualization.matrix_image(np.array(result["confusion_matrix"]))
         with self._events.as_default(step):
+            for name, iou in result["per_class_iou"].items():
+                if iou is not None:
+                    tf.summary.scalar(f"{split}_iou/{name}", iou)
+            tf.summary.image(f"{split}/confusion_matrix", matrix[None])
             for number, picture in enumerate(self._pictures(split, predict)):
                 tf.summary.image(f"{split}/{number}", picture[None])
         tqdm.write(

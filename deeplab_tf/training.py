@@ -1,42 +1,49 @@
-"""The training loop on tf.distribute: one step, one loop, checkpoint, resume."""
+"""The training loop: steps, evaluations, checkpoints, resuming, recovery."""
 
-import math
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+from absl import logging
 
-from deeplab_tf import backbones, distribution, evaluation, initialization
+from deeplab_tf import (
+    distribution,
+    evaluation,
+    initialization,
+    interruption,
+    train_state,
+)
 from deeplab_tf import run as runs
+from deeplab_tf.class_weights import absent_classes
 from deeplab_tf.config import Config
 from deeplab_tf.data import info as dataset_info
 from deeplab_tf.data import records
-from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import make_predictor
-from deeplab_tf.model import build_model, weight_decay_variables
-from deeplab_tf.objective import make_objective
-from deeplab_tf.optimizers import DECOUPLED, make_optimizer
+from deeplab_tf.post_mortem import write_post_mortem
 from deeplab_tf.run import Run
 from deeplab_tf.run_log import RunLog
-from deeplab_tf.schedules import Schedule
+from deeplab_tf.train_state import TrainState
+from deeplab_tf.train_step import Batch, make_steps
 
-Batch = dict[str, tf.Tensor]
-
-# A moving average forgets half of what it began with in about 0.7 / (1 - decay)
-# steps. With 20 / steps for 1 - decay it forgets all but 2e-9 of it in the run.
-_FORGETTING = 20.0
+# So many steps in a row that are not finite are no accident of one picture.
+_BAD_STEPS = 3
 
 
-def train(config: Config, run_dir: str) -> dict[str, Any]:
+def train(
+    config: Config, run_dir: str, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> dict[str, Any]:
     """Trains, or goes on with training, until `config.train.steps`.
 
     Args:
       config: the run; `data.dataset_dir` must be given.
       run_dir: folder that `deeplab_tf.run` describes; made where missing.
+      callbacks: of Keras. A batch is a call of `train.steps_per_call` steps; an epoch
+        ends with each evaluation, whose logs are "loss", "val_miou" and
+        "val_pixel_accuracy". `model.stop_training` ends the run.
 
     Returns:
       The last evaluation's scores, empty where there was none.
@@ -51,204 +58,199 @@ def train(config: Config, run_dir: str) -> dict[str, Any]:
     keras.utils.set_random_seed(config.train.seed)
     with strategy.scope():
         state = TrainState(config, info)
-    state.restore(run.path)
-    if config.train.init_checkpoint and not state.step_number:
+    path = train_state.latest(run.path)
+    if path is not None:
+        state.restore(path)
+    elif config.train.init_checkpoint:
         initialization.start_from(state.model, run)
-    with RunLog(run, state.step_number) as log:
-        return _loop(run, strategy, state, log)
+        state.refresh_evaluated(first=True)
+    for message in absent_classes(info, config.data.train_split):
+        logging.warning(message)
+    with RunLog(run, state.step_number, distribution.is_chief(strategy)) as log:
+        return _Loop(run, strategy, state, log, callbacks).run()
 
 
-class TrainState:
-    """All that a training step changes: weights, optimiser, dropout seeds, best mIoU.
+class _Loop:
+    """What goes on between the first and the last step of this process."""
 
-    Everything here is in the checkpoint, so that a resumed run goes on bit for bit.
-    """
-
-    def __init__(self, config: Config, info: DatasetInfo) -> None:
-        self.model = build_model(
-            config.model,
-            info.num_classes,
-            channels=info.channels,
-            batch_norm_momentum=batch_norm_momentum(config),
-            freeze_batch_norm=config.train.freeze_batch_norm,
+    def __init__(
+        self,
+        run: Run,
+        strategy: tf.distribute.Strategy,
+        state: TrainState,
+        log: RunLog,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        self._run, self._strategy, self._state, self._log = run, strategy, state, log
+        self._settings = run.config.train
+        self._chief = distribution.is_chief(strategy)
+        self._result: dict[str, Any] = {}
+        self._callbacks = keras.callbacks.CallbackList(
+            list(callbacks), model=state.model, add_history=False, add_progbar=False
         )
-        settings = config.optimizer
-        self.learning_rate = Schedule(
-            settings.schedule,
-            learning_rate=settings.learning_rate,
-            steps=config.train.steps,
-            warmup_steps=settings.warmup_steps,
-            power=settings.power,
-        )
-        self.optimizer = make_optimizer(
-            settings.name,
-            learning_rate=self.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=weight_decay(config),
-            variables=self.model.trainable_variables,
-            decayed=weight_decay_variables(self.model),
-            arguments=settings.arguments,
-        )
-        self.best_miou = tf.Variable(-1.0, trainable=False, dtype=tf.float64)
-        weights = {id(v) for v in self.model.weights}
-        seeds = [v.value for v in self.model.variables if id(v) not in weights]
-        self.weights = runs.weights(self.model)
-        # Seeds by order: their names count up within a process.
-        self.checkpoint = tf.train.Checkpoint(
-            weights=self.weights.weights,
-            seeds=seeds,
-            optimizer={v.path: v.value for v in self.optimizer.variables},
-            best_miou=self.best_miou,
+        evaluates = self._chief and self._settings.eval_steps
+        self._predict = make_predictor(state.evaluated) if evaluates else None
+        self._checkpoints = tf.train.CheckpointManager(
+            state.checkpoint, run.path / "checkpoints", self._settings.keep_checkpoints
         )
 
-    @property
-    def step_number(self) -> int:
-        """Steps done."""
-        return int(self.optimizer.iterations.numpy())
+    def run(self) -> dict[str, Any]:
+        """Goes on to the last step; returns the last evaluation."""
+        state, settings = self._state, self._settings
+        if state.step_number == 0:
+            self._save(0)  # where a rollback goes before the first checkpoint
+        batches = self._batches()
+        steps = make_steps(self._strategy, state, self._run.config, self._run.info)
+        self._callbacks.on_train_begin()
+        with (
+            interruption.sigterm_noticed() as stop,
+            interruption.stall_watch(settings.stall_seconds) as alive,
+        ):
+            while state.step_number < settings.steps and not self._stopped():
+                self._call(steps, batches)
+                alive()
+                if distribution.agree(self._strategy, stop.is_set()):
+                    self._interrupt()
+        self._callbacks.on_train_end()
+        return self._result
 
-    def restore(self, run_path: pathlib.Path) -> None:
-        """Restores the latest checkpoint of the run, where there is one.
+    def _call(self, steps: Any, batches: Iterator[Batch]) -> None:
+        before = self._state.step_number
+        count = self._call_length(before)
+        self._callbacks.on_train_batch_begin(before)
+        self._log.profile(before)
+        try:
+            told = steps(batches, tf.constant(count))
+            told = {key: float(value) for key, value in told.items()}
+        except tf.errors.OpError as error:
+            raise self._explain(error) from error
+        step = before + count
+        self._callbacks.on_train_batch_end(step - 1, told)
+        if self._state.bad_steps.numpy() >= _BAD_STEPS:
+            self._roll_back(step, told)
+        last = step == self._settings.steps
+        if step % self._settings.log_steps == 0 or last:
+            self._log.step(step, told | {"learning_rate": self._state.learning_rate()})
+        self._log.advance(step, told["loss"])
+        every = self._settings.eval_steps
+        if every and (step % every == 0 or last):
+            self._evaluate(step, told["loss"])
+        if step % self._settings.checkpoint_steps == 0 or last:
+            self._save(step)
 
-        Raises:
-          UserError: the checkpoint is damaged.
-        """
-        path = tf.train.latest_checkpoint(run_path / "checkpoints")
-        if path is None:
+    def _call_length(self, step: int) -> int:
+        """Steps up to the next at which the host has something to do."""
+        settings = self._settings
+        wanted = settings.steps_per_call or (
+            10 if distribution.has_accelerator() else 1
+        )
+        marks = (settings.log_steps, settings.checkpoint_steps, settings.eval_steps)
+        ends = [every - step % every for every in marks if every]
+        return min(wanted, settings.steps - step, *ends)
+
+    def _evaluate(self, step: int, loss: float) -> None:
+        state, data = self._state, self._run.config.data
+        state.refresh_evaluated()
+        if self._predict is None:
+            return
+        result = evaluation.evaluate(
+            self._predict, data.dataset_dir, self._run.info, data.eval_split
+        )
+        if result["miou"] > state.best_miou.numpy():
+            state.best_miou.assign(result["miou"])
+            weights = runs.weights(state.evaluated)
+            tf.train.CheckpointManager(weights, self._run.path / "best", 1).save(step)
+        self._log.evaluation(step, result, self._predict)
+        scores = {f"val_{key}": result[key] for key in ("miou", "pixel_accuracy")}
+        self._callbacks.on_epoch_end(step, {"loss": loss, **scores})
+        self._result = result
+
+    def _save(self, step: int) -> None:
+        self._state.refresh_evaluated()
+        if not self._chief:
             return
         try:
-            self.checkpoint.read(path).assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+            self._checkpoints.save(step)
+        except (tf.errors.ResourceExhaustedError, tf.errors.UnknownError) as error:
             raise UserError(
-                f"{path}: is damaged; delete its files to resume from the checkpoint "
-                f"before ({str(error).strip().splitlines()[0]})."
+                f"{self._checkpoints.directory}: checkpoint {step} cannot be written "
+                f"({str(error).splitlines()[0]}); the one before is kept. Make space "
+                "and give the same command again."
             ) from None
 
-
-def batch_norm_momentum(config: Config) -> float:
-    """The decay of the moving statistics for the run's length.
-
-    The released 0.9997 needs some 30,000 steps to forget the initial statistics; a
-    shorter run evaluated with them is ruined (mIoU near 0).
-    """
-    if config.train.batch_norm_momentum is not None:
-        return config.train.batch_norm_momentum
-    released = backbones.get_spec(config.model.backbone).batch_norm_momentum
-    return max(0.5, min(released, 1.0 - _FORGETTING / config.train.steps))
-
-
-def weight_decay(config: Config) -> float:
-    """The decay that is set, or the backbone's released value."""
-    decay = config.optimizer.weight_decay
-    if decay is None:
-        return backbones.get_spec(config.model.backbone).weight_decay
-    return decay
-
-
-def make_train_step(
-    strategy: tf.distribute.Strategy,
-    state: TrainState,
-    config: Config,
-    info: DatasetInfo,
-) -> Callable[[Batch], tf.Tensor]:
-    """Returns a tf.function: a distributed batch -> the loss before the step.
-
-    The loss is the mean over the valid pixels of the global batch; weight decay adds
-    decay * w to a kernel's gradient, which is that of decay / 2 * sum w^2.
-    """
-    model, optimizer = state.model, state.optimizer
-    loss_function = make_objective(config.loss, info, config.data.train_split)
-    factors = config.loss.factors
-    decay = 0.0 if config.optimizer.name in DECOUPLED else weight_decay(config)
-    # Replicas' gradients are summed, so each adds its part of the decay.
-    decay /= strategy.num_replicas_in_sync
-    decayed = {id(variable) for variable in weight_decay_variables(model)}
-
-    def replica_step(batch: Batch) -> tf.Tensor:
-        variables = model.trainable_variables
-        replica = tf.distribute.get_replica_context()
-        with tf.GradientTape() as tape:
-            logits = model(batch["image"], training=True)
-            progress = tf.cast(optimizer.iterations, tf.float32) / config.train.steps
-            loss = tf.constant(0.0)
-            for name, (total, count) in loss_function(
-                logits, batch["labels"], progress
-            ).items():
-                counted = replica.all_reduce(tf.distribute.ReduceOp.SUM, count)
-                mean = total / tf.maximum(tf.stop_gradient(counted), 1.0)
-                loss += factors[name] * mean
-        gradients = tape.gradient(loss, [v.value for v in variables])
-        gradients = [
-            gradient + decay * variable.value if id(variable) in decayed else gradient
-            for gradient, variable in zip(gradients, variables, strict=True)
-        ]
-        optimizer.apply(gradients, variables)
-        return loss
-
-    @tf.function
-    def step(batch: Batch) -> tf.Tensor:
-        losses = strategy.run(replica_step, (batch,))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-
-    return step
-
-
-def _loop(
-    run: Run, strategy: tf.distribute.Strategy, state: TrainState, log: RunLog
-) -> dict[str, Any]:
-    config, settings = run.config, run.config.train
-    batches = _batches(run, strategy, state.step_number)
-    step_function = make_train_step(strategy, state, config, run.info)
-    predict = make_predictor(state.model) if settings.eval_steps else None
-    checkpoints = tf.train.CheckpointManager(
-        state.checkpoint, run.path / "checkpoints", settings.keep_checkpoints
-    )
-    result: dict[str, Any] = {}
-    for step in range(state.step_number + 1, settings.steps + 1):
-        loss = float(step_function(next(batches)))
-        if not math.isfinite(loss):
-            raise UserError(_not_finite(run, step, loss))
-        last = step == settings.steps
-        if step % settings.log_steps == 0 or last:
-            log.step(step, loss, float(state.learning_rate(step - 1)))
-        log.advance(step, loss)
-        if predict and (step % settings.eval_steps == 0 or last):
-            result = _evaluate(run, predict, state, log, step)
-        if step % settings.checkpoint_steps == 0 or last:
-            checkpoints.save(step)
-    return result
-
-
-def _evaluate(
-    run: Run, predict: Any, state: TrainState, log: RunLog, step: int
-) -> dict[str, Any]:
-    data = run.config.data
-    result = evaluation.evaluate(predict, data.dataset_dir, run.info, data.eval_split)
-    if result["miou"] > state.best_miou.numpy():
-        state.best_miou.assign(result["miou"])
-        best = tf.train.CheckpointManager(state.weights, run.path / "best", 1)
-        best.save(step)
-    log.evaluation(step, result, predict)
-    return result
-
-
-def _batches(
-    run: Run, strategy: tf.distribute.Strategy, start_step: int
-) -> Iterator[Batch]:
-    config = run.config
-    dataset = make_train_dataset(config, run.info, start_step=start_step)
-    try:
-        yield from strategy.experimental_distribute_dataset(dataset)
-    except tf.errors.OpError as error:
-        paths = dataset_info.shard_paths(
-            config.data.dataset_dir, run.info, config.data.train_split
+    def _roll_back(self, step: int, told: dict[str, float]) -> None:
+        state, count = self._state, int(self._state.rollbacks.numpy()) + 1
+        folder = None
+        if self._chief:
+            folder = write_post_mortem(self._run, state, step, told)
+        if count > self._settings.rollbacks:
+            raise UserError(_given_up(self._run, step, told, folder))
+        rate = float(state.rate_factor.numpy()) / 2
+        best = float(state.best_miou.numpy())
+        path = train_state.latest(self._run.path)
+        state.restore(str(path))
+        # The data go on; what the state holds of this run's course stays.
+        state.step.assign(step)
+        state.bad_steps.assign(0)
+        state.rollbacks.assign(count)
+        state.rate_factor.assign(rate)
+        state.best_miou.assign(best)
+        logging.warning(
+            f"step {step}: loss {told['loss']}; back to the weights of {path} at "
+            f"{rate:g} of the learning rate ({count} of {self._settings.rollbacks} "
+            f"times); see {folder}"
         )
-        raise records.describe_read_error(error, paths) from error
+
+    def _explain(self, error: tf.errors.OpError) -> Exception:
+        if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError):
+            data = self._run.config.data
+            paths = dataset_info.shard_paths(
+                data.dataset_dir, self._run.info, data.train_split
+            )
+            return records.describe_read_error(error, paths)
+        if isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError):
+            return UserError(
+                f"a worker is gone ({str(error).splitlines()[0]}); start the group "
+                "again to resume from the last checkpoint."
+            )
+        return error
+
+    def _interrupt(self) -> None:
+        step = self._state.step_number
+        self._save(step)
+        raise interruption.InterruptedRunError(
+            f"stopped by SIGTERM after step {step}, which is saved; the same command "
+            "goes on from there."
+        )
+
+    def _stopped(self) -> bool:
+        return bool(getattr(self._state.model, "stop_training", False))
+
+    def _batches(self) -> Iterator[Batch]:
+        config, info, start = self._run.config, self._run.info, self._state.step_number
+        replicas = self._strategy.num_replicas_in_sync
+
+        def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return make_train_dataset(
+                config,
+                info,
+                start_step=start,
+                workers=context.num_input_pipelines,
+                worker=context.input_pipeline_id,
+                replicas=replicas,
+            )
+
+        return iter(self._strategy.distribute_datasets_from_function(make))
 
 
-def _not_finite(run: Run, step: int, loss: float) -> str:
+def _given_up(
+    run: Run, step: int, told: dict[str, float], folder: pathlib.Path | None
+) -> str:
     return (
-        f"the loss is {loss} at step {step}; nothing after the last checkpoint in "
-        f"{run.path / 'checkpoints'} is kept. Lower --optimizer.learning_rate "
-        f"(now {run.config.optimizer.learning_rate}) or add "
-        "--optimizer.warmup_steps, in a new --run_dir."
+        f"loss {told['loss']:g} with a gradient of norm {told['gradient_norm']:g} at "
+        f"step {step}, after "
+        f"{run.config.train.rollbacks} returns to a checkpoint at lower rates. See "
+        f"{folder}. Lower --optimizer.learning_rate (now "
+        f"{run.config.optimizer.learning_rate}), add --optimizer.warmup_steps or "
+        "--optimizer.clip_norm=1, in a new --run_dir."
     )

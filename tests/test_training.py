@@ -18,9 +18,11 @@ from deeplab_tf import run as runs
 from deeplab_tf.config import Config
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.errors import UserError
+from deeplab_tf.train_state import TrainState, batch_norm_momentum
+from deeplab_tf.train_step import make_steps
 
 SMALL = {
-    "model.depth_multiplier": 0.25,
+    "model.backbone": "resnet_18",  # the fewest layers to trace
     "model.aspp_channels": 16,
     "model.decoder_channels": 16,
     "model.low_level_channels": 8,
@@ -142,10 +144,15 @@ def float64():
 def five_steps(config, info, strategy):
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        state = training.TrainState(config, info)
-    step = training.make_train_step(strategy, state, config, info)
-    dataset = strategy.experimental_distribute_dataset(make_train_dataset(config, info))
-    losses = [float(step(batch)) for batch, _ in zip(dataset, range(5), strict=False)]
+        state = TrainState(config, info)
+    steps = make_steps(strategy, state, config, info)
+    replicas = strategy.num_replicas_in_sync
+    batches = iter(
+        strategy.distribute_datasets_from_function(
+            lambda _: make_train_dataset(config, info, replicas=replicas)
+        )
+    )
+    losses = [float(steps(batches, tf.constant(1))["loss"]) for _ in range(5)]
     return losses, [np.array(v) for v in state.model.get_weights()]
 
 
@@ -164,7 +171,7 @@ def assert_two_mirrored_equal_one(config, info):
 
 
 def test_two_mirrored_devices_equal_one(config, dataset):
-    frozen = config.replace({"train.freeze_batch_norm": True})
+    frozen = config.replace({"train.batch_norm": "frozen"})
     assert_two_mirrored_equal_one(frozen, dataset[1])
 
 
@@ -190,15 +197,16 @@ def test_too_many_devices_and_odd_batches_are_refused(config):
 def test_weight_decay_acts_on_kernels_alone(config, dataset):
     """With a picture of nothing but void, decay is all that moves the weights."""
     config = config.replace(
-        {"optimizer.weight_decay": 0.1, "train.freeze_batch_norm": True}
+        {"optimizer.weight_decay": 0.1, "train.batch_norm": "frozen"}
     )
     strategy = tf.distribute.get_strategy()
-    state = training.TrainState(config, dataset[1])
-    step = training.make_train_step(strategy, state, config, dataset[1])
+    state = TrainState(config, dataset[1])
+    steps = make_steps(strategy, state, config, dataset[1])
     before = [np.array(v) for v in state.model.trainable_variables]
-    labels = tf.fill([4, 65, 65], tiny_dataset.VOID)
-    loss = step({"image": tf.random.uniform([4, 65, 65, 3], 0, 255), "labels": labels})
-    assert float(loss) == 0.0
+    void = tf.fill([4, 65, 65], tiny_dataset.VOID)
+    batch = {"image": tf.random.uniform([4, 65, 65, 3], 0, 255), "labels": void}
+    told = steps(iter(tf.data.Dataset.from_tensors(batch)), tf.constant(1))
+    assert float(told["loss"]) == 0.0
     for variable, old in zip(state.model.trainable_variables, before, strict=True):
         decays = variable.path.endswith("kernel") and "depthwise" not in variable.path
         factor = 1 - 0.05 * 0.1 if decays else 1.0
@@ -207,10 +215,15 @@ def test_weight_decay_acts_on_kernels_alone(config, dataset):
         )
 
 
-def test_loss_that_is_not_finite_stops_the_run(config, tmp_path):
-    config = config.replace({"optimizer.learning_rate": 1e30})
-    with pytest.raises(UserError, match=r"loss is (nan|inf) at step"):
-        training.train(config, str(tmp_path))
+def test_a_run_that_diverges_rolls_back_and_then_explains_itself(config, tmp_path):
+    changes = {"optimizer.learning_rate": 1e30, "train.rollbacks": 2}
+    with pytest.raises(UserError, match=r"norm (nan|inf) at step \d+, after 2 returns"):
+        training.train(config.replace(changes), str(tmp_path))
+    reports = sorted((tmp_path / "post_mortem").glob("*/report.json"))
+    assert len(reports) == 3
+    report = json.loads(reports[0].read_text())
+    assert "learning rate is too high" in report["likely_cause"]
+    assert all(e["filename"].startswith("train_") for e in report["examples"])
 
 
 def test_batch_norm_momentum_fits_the_length_of_the_run():
@@ -218,12 +231,12 @@ def test_batch_norm_momentum_fits_the_length_of_the_run():
     model = {"model.backbone": "xception_65"}
     for steps in (100, 1000, 10_000):
         config = Config().replace({**model, "train.steps": steps})
-        momentum = training.batch_norm_momentum(config)
+        momentum = batch_norm_momentum(config)
         assert momentum**steps == pytest.approx(math.exp(-20), rel=10)
     config = Config().replace({**model, "train.steps": 1_000_000})
-    assert training.batch_norm_momentum(config) == released
+    assert batch_norm_momentum(config) == released
     config = Config().replace({**model, "train.batch_norm_momentum": 0.5})
-    assert training.batch_norm_momentum(config) == 0.5
+    assert batch_norm_momentum(config) == 0.5
 
 
 def test_a_damaged_checkpoint_is_named(finished, config, tmp_path):
