@@ -76,7 +76,7 @@ class Comparison:
         ]
         lines.append(
             f"labels equal: {self.equal_labels} of {self.pixels} pixels "
-            f"({100 * self.labels_share:.4f} %) in {self.pictures} pictures"
+            f"({100 * self.labels_share:.5f} %) in {self.pictures} pictures"
         )
         return "\n".join(lines)
 
