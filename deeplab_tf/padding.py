@@ -13,6 +13,8 @@ from deeplab_tf.layers import PACKAGE
 class PadTo(keras.layers.Layer):
     """Zeros below and to the right, up to a size; larger maps stay as they are.
 
+    In training it does nothing: crops have their size from the input pipeline.
+
     Args:
       size: (height, width).
       **kwargs: those of keras.layers.Layer.
@@ -26,8 +28,10 @@ class PadTo(keras.layers.Layer):
         """Keras' configuration and `size`."""
         return {**super().get_config(), "size": self.size}
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Tensor[B, h, w, C] -> Tensor[B, max(h, height), max(w, width), C]."""
+        if training:
+            return inputs
         sides = atrous.known_shape(inputs)[1:3]
         missing = [
             max(wanted - side, 0)

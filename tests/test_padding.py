@@ -32,6 +32,7 @@ def test_pads_below_and_to_the_right_up_to_the_size(size, known):
     )
     assert layer.compute_output_shape(x.shape) == padded.shape
     np.testing.assert_array_equal(CutLike()([padded, x]), x)
+    np.testing.assert_array_equal(layer(x, training=True), x)
 
 
 @pytest.mark.parametrize("size", [(65, 81), (49, 113), (97, 113)])
