@@ -9,8 +9,6 @@ import tensorflow as tf
 from deeplab_tf.config import Train
 from deeplab_tf.errors import UserError
 
-Resolver = tf.distribute.cluster_resolver.ClusterResolver
-
 
 def make_strategy(train: Train) -> tf.distribute.Strategy:
     """Returns the strategy that the settings and the environment ask for.
@@ -99,7 +97,7 @@ def _logical_cpus(count: int) -> list[str]:
     return [device.name for device in tf.config.list_logical_devices("CPU")]
 
 
-def _worker_resolver() -> Resolver:
+def _worker_resolver() -> "tf.distribute.cluster_resolver.ClusterResolver":
     """Who the other workers are, by TensorFlow's own reading of the environment."""
     resolvers = tf.distribute.cluster_resolver
     if "TF_CONFIG" in os.environ:

@@ -118,8 +118,14 @@ class TrainState:
     def _kept(self) -> dict:
         model = self.model
         weights = {id(v) for v in model.weights}
-        counters = ("step", "rate_factor", "bad_steps", "rollbacks", "loss_scale")
-        counters += ("best_miou",)
+        counters = [
+            "step",
+            "rate_factor",
+            "bad_steps",
+            "rollbacks",
+            "loss_scale",
+            "best_miou",
+        ]
         kept = {
             # What load_model reads: the average, where there is one.
             "weights": runs.weights(self.evaluated).weights,
@@ -147,8 +153,10 @@ class _Scaled(keras.optimizers.schedules.LearningRateSchedule):
 def make_schedule(config: Config) -> Schedule:
     """The learning rate of the config, before any rollback."""
     settings = dataclasses.asdict(config.optimizer)
-    names = ("learning_rate", "warmup_steps", "power", "end_learning_rate")
-    names += ("decay_steps", "decay_factor")
+    names = (
+        *("learning_rate", "warmup_steps", "power", "end_learning_rate"),
+        *("decay_steps", "decay_factor"),
+    )
     options = {name: settings[name] for name in names}
     return Schedule(config.optimizer.schedule, steps=config.train.steps, **options)
 
