@@ -21,9 +21,10 @@ FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_list("huge", ["6000", "8000"], "height,width of the huge picture.")
 absl_flags.DEFINE_list("fitting", ["1025", "1281"], "height,width of one that fits.")
 absl_flags.DEFINE_integer("tile_size", 769, "Side of the tiles.")
-absl_flags.DEFINE_float("overlap", 0.25, "Share of a tile that the next covers too.")
+absl_flags.DEFINE_float("overlap", 0.5, "Share of a tile that the next covers too.")
 absl_flags.DEFINE_string("split", None, "Split whose pictures fill the mosaic.")
 absl_flags.DEFINE_string("dataset_dir", None, "Folder of the shards, if it moved.")
+_SIDE = 448  # of a picture in the mosaic
 _SEAM = 8  # pixels to either side of a tile's border
 
 
@@ -72,7 +73,7 @@ def _near_borders(size: tuple[int, int], tile: int) -> np.ndarray:
 
 
 def _mosaic(run: Any, height: int, width: int) -> np.ndarray:
-    """One scene of real pictures: each scaled to a side of 1024, side by side."""
+    """Real pictures side by side, each scaled to a square of about its own size."""
     import tensorflow as tf
 
     from deeplab_tf import evaluation
@@ -81,13 +82,12 @@ def _mosaic(run: Any, height: int, width: int) -> np.ndarray:
     folder, info = runs.dataset(run, FLAGS.dataset_dir)
     split = FLAGS.split or run.config.data.eval_split
     canvas = np.zeros((height, width, info.channels), np.uint8)
-    side = 1024
-    places = [(y, x) for y in range(0, height, side) for x in range(0, width, side)]
+    places = [(y, x) for y in range(0, height, _SIDE) for x in range(0, width, _SIDE)]
     examples = list(evaluation.make_eval_dataset(folder, info, split).take(len(places)))
     for number, (top, left) in enumerate(places):
         image = examples[number % len(examples)]["image"]
-        scaled = tf.image.resize(image, [side, side], "bicubic").numpy()
-        part = canvas[top : top + side, left : left + side]
+        scaled = tf.image.resize(image, [_SIDE, _SIDE], "bicubic").numpy()
+        part = canvas[top : top + _SIDE, left : left + _SIDE]
         part[:] = scaled.clip(0, 255)[: part.shape[0], : part.shape[1]]
     return canvas
 

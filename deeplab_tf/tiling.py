@@ -52,6 +52,7 @@ class TiledPredictor:
             rows = slice(top, top + len(band))
             labels[rows] = band.argmax(-1)
             confidence[rows] = band.max(-1)
+            del band  # or two would be held while the next is made
         return labels, confidence
 
     def _bands(self, picture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -66,6 +67,7 @@ class TiledPredictor:
             band[: len(held)] += held
             yield top, band[: following - top]
             held = band[following - top :].copy()
+            del band
 
     def _row(self, picture: np.ndarray) -> np.ndarray:
         """Blended probabilities of one row of tiles, float32 [h, W, K]."""

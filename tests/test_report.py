@@ -187,6 +187,7 @@ def test_curve_lies_where_its_values_are():
     x, y = np.array([place.split(",") for place in places], float).T
     np.testing.assert_allclose((x - x[0]) / (x[2] - x[0]), [0, 0.5, 1], atol=1e-3)
     np.testing.assert_allclose((y[0] - y) / (y[0] - y[1]), [0, 1, 0.5], atol=1e-3)
+    assert y[1] < y[0]  # down is more in SVG
 
 
 def test_long_curves_are_thinned_to_means():
