@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 Point = tuple[float, float]
 _WIDTH, _HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 16, 12, 44
 _MAX_TICKS = 6
 _MAX_POINTS = 400  # of a curve; more would not be seen
 

@@ -33,10 +33,11 @@ p{margin:6px 0 12px;max-width:75ch}
 .soft,figcaption{color:var(--soft)}
 nav{display:flex;flex-wrap:wrap;gap:4px 16px;margin:14px 0;font-size:.92rem}
 a{color:var(--s0)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:10px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:8px;
 padding:10px 14px}
-.tile b{display:block;font-size:1.45rem;line-height:1.3;font-weight:600}
+.tile b{display:block;font-size:1.35rem;white-space:nowrap;
+line-height:1.3;font-weight:600}
 .tile span{color:var(--soft);font-size:.85rem}
 .wide{overflow-x:auto;margin:8px 0 16px}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}
@@ -47,7 +48,7 @@ th:first-child,td:first-child{text-align:left;position:sticky;left:0;
 background:var(--bg)}
 td.text{text-align:left;white-space:normal;overflow-wrap:anywhere}
 .matrix td,.matrix th{padding:3px 6px;text-align:center;font-size:.8rem}
-.matrix th:first-child{text-align:right}
+.matrix th:first-child,.matrix td:first-child{text-align:right}
 .matrix .up span{writing-mode:vertical-rl;transform:rotate(180deg)}
 .words th{text-align:left}
 .swatch{display:inline-block;width:.8em;height:.8em;border-radius:3px;

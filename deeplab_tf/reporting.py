@@ -71,7 +71,7 @@ def _tiles(one: Subject) -> Iterable[str]:
     yield page.tile(page.number(one.calibration_error), "calibration error")
     yield page.tile(f"{one.parameters / 1e6:.2f} M", "parameters")
     height, width = one.run.config.data.crop_size
-    label = f"multiply-adds at {width} x {height}"
+    label = f"multiply-adds at {width} &times; {height}"
     yield page.tile(f"{one.multiply_adds / 1e9:.2f} G", label)
     yield page.tile(page.number(one.speed, 1), "pictures/s in evaluation")
 
