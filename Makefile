@@ -18,8 +18,10 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-demo: $(INSTALLED)
+$(DEMO)/data/dataset.json: | $(INSTALLED)
 	$(BIN)/python datasets/convert.py --dataset=shapes --output_dir=$(DEMO)/data
+
+demo: $(INSTALLED) $(DEMO)/data/dataset.json
 	$(BIN)/python -m deeplab_tf.train --run_dir=$(DEMO)/run --preset=demo \
 		--data.dataset_dir=$(DEMO)/data
 	$(BIN)/python -m deeplab_tf.eval --run_dir=$(DEMO)/run
@@ -51,7 +53,10 @@ slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(INSTALLED)
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/model_cost.py
+	$(BIN)/python benchmarks/layers.py
+	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/evaluation.py
 
 clean:
 	rm -rf $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
