@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
-from deeplab_tf import evaluation, files, visualization
+from deeplab_tf import evaluation, files, progress, visualization
 from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import Labeller
@@ -37,8 +36,7 @@ def read_pictures(pattern: str, channels: int = 3) -> Iterator[Example]:
     if not paths:
         raise UserError(f"--images={pattern}: no such file, or an empty folder.")
     return (
-        (path.stem, read_picture(path), None)
-        for path in tqdm(paths, "draw", unit="img", leave=False)
+        (path.stem, read_picture(path), None) for path in progress.bar(paths, "draw")
     )
 
 

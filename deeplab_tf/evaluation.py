@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from deeplab_tf import metrics, picture_scores, significance
+from deeplab_tf import metrics, picture_scores, progress, significance
 from deeplab_tf.boundary import BoundaryCounter
 from deeplab_tf.calibration import CalibrationCounter
 from deeplab_tf.data import records
@@ -84,7 +83,7 @@ def read_split(
     dataset = make_eval_dataset(dataset_dir, info, split)
     total = info.split(split).num_examples
     try:
-        yield from tqdm(dataset, title, total, unit="img", leave=False)
+        yield from progress.bar(dataset, title, total)
     except tf.errors.OpError as error:
         paths = shard_paths(dataset_dir, info, split)
         raise records.describe_read_error(error, paths) from error

@@ -5,9 +5,8 @@ import dataclasses
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from deeplab_tf import evaluation
+from deeplab_tf import evaluation, progress
 from deeplab_tf import run as runs
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.inference import make_predictor
@@ -57,7 +56,7 @@ def estimate_statistics(run: Run, model: keras.Model, batches: int) -> None:
     dataset = make_train_dataset(run.config, run.info).take(batches)
     means: dict[str, np.ndarray] = {}
     squares: dict[str, np.ndarray] = {}
-    for batch in tqdm(dataset, "statistics", batches, unit="batch", leave=False):
+    for batch in progress.bar(dataset, "statistics", batches, "batch"):
         forward(batch["image"])
         for mean, variance in _statistics(probe):
             value = mean.numpy().astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab_tf import files, visualization
+from deeplab_tf import files, progress, visualization
 from deeplab_tf.data.pipeline import make_eval_dataset
 from deeplab_tf.inference import Predictor
 from deeplab_tf.run import Run
@@ -45,8 +45,7 @@ class RunLog:
             total=run.config.train.steps * self._batch_size,
             initial=start_step * self._batch_size,
             unit="img",
-            # A log file gets a line every half minute instead of ten a second.
-            mininterval=0.1 if sys.stderr.isatty() else 30,
+            mininterval=progress.interval(),
         )
 
     def __enter__(self) -> Self:

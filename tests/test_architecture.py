@@ -13,8 +13,8 @@ from conftest import ROOT
 # Every module of the library and the level that it lives on; a module imports from
 # its own level or below.
 LEVELS = (
-    "errors files quiet fields network_settings training_settings config loss_terms "
-    "class_weights presets data.info data.tfrecord backbones",
+    "errors files quiet progress fields network_settings training_settings config "
+    "loss_terms class_weights presets data.info data.tfrecord backbones",
     "layers blocks atrous padding aspp pyramid_pooling dense_prediction_cell decoder "
     "cost losses region_losses hard_pixels data.mixing data.sampling "
     "metrics schedules optimizers visualization "
