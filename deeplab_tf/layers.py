@@ -174,9 +174,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             (self.moving_mean, mean),
             (self.moving_variance, variance),
         ):
-            new = moving * self.momentum + batch * (1.0 - self.momentum)
-            # One broken picture must not stay in the statistics for ever.
-            moving.assign(tf.where(tf.math.is_finite(new), new, moving))
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
 
 
 def sum_over_replicas(x: tf.Tensor, context: tf.distribute.ReplicaContext) -> tf.Tensor:

@@ -59,7 +59,11 @@ def make_steps(
             state.loss_scale.assign(state.loss_scale * tf.where(grows, 2.0, 1.0))
         return tf.constant(True)
 
-    def skip() -> tf.Tensor:
+    statistics = [v.value for v in state.model.non_trainable_weights]
+
+    def skip(before: list[tf.Tensor]) -> tf.Tensor:
+        for variable, value in zip(statistics, before, strict=True):
+            variable.assign(value)
         # A float16 overflow is mended by a smaller scale and counts as bad only when
         # there is none left.
         last = state.loss_scale <= 1.0
@@ -68,12 +72,14 @@ def make_steps(
         return tf.constant(False)
 
     def one(batch: Batch) -> dict[str, tf.Tensor]:
+        # The forward pass moves the statistics before anybody knows of NaN.
+        before = [tf.identity(variable) for variable in statistics]
         told, gradients = strategy.run(run, (batch,))
         told = {key: _first(strategy, value) for key, value in told.items()}
         finite = tf.math.is_finite(told["loss"]) & tf.math.is_finite(
             told["gradient_norm"]
         )
-        tf.cond(finite, lambda: take(gradients), skip)
+        tf.cond(finite, lambda: take(gradients), lambda: skip(before))
         state.step.assign_add(1)
         return told
 
