@@ -64,10 +64,35 @@ def train(
     elif config.train.init_checkpoint:
         initialization.start_from(state.model, run)
         state.refresh_evaluated(first=True)
-    for message in absent_classes(info, config.data.train_split):
+    for message in (
+        *absent_classes(info, config.data.train_split),
+        *untrained_rates(config),
+    ):
         logging.warning(message)
     with RunLog(run, state.step_number, distribution.is_chief(strategy)) as log:
         return _Loop(run, strategy, state, log, callbacks).run()
+
+
+def untrained_rates(config: Config) -> list[str]:
+    """A message where atrous rates reach past the map of a training crop.
+
+    The outer taps of such a branch see nothing but padding in training. On larger
+    pictures they see features, with the weights that they began with.
+    """
+    if config.model.context != "aspp":
+        return []
+    # Rates are stated at output stride 16, where the map has this many pixels a side.
+    side = (min(config.data.crop_size) - 1) // 16 + 1
+    rates = [rate for rate in config.model.atrous_rates if rate >= side]
+    if not rates:
+        return []
+    smaller = ",".join(str(max(1, side * part // 6)) for part in (1, 2, 3))
+    return [
+        f"model.atrous_rates {', '.join(map(str, rates))} reach past the {side} pixels "
+        "of a training crop's map: on pictures larger than the crop their outer taps "
+        "are untrained. Take a larger data.crop_size or smaller rates, as "
+        f"--model.atrous_rates={smaller}."
+    ]
 
 
 class _Loop:
