@@ -19,7 +19,8 @@ import tensorflow as tf
 Rates = tuple[int, int]  # distance between taps in pixels: down, across
 
 
-def _dilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
+def dilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
+    """TensorFlow's dilated kernel without our gradient: what converters know."""
     return tf.raw_ops.DepthwiseConv2dNative(
         input=x,
         filter=kernel,
@@ -29,7 +30,8 @@ def _dilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
     )
 
 
-def _undilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
+def undilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
+    """The ordinary kernel on the folded map (see `fold`): for every device."""
     batch, height, width, channels = known_shape(x)
     wide = fold(x, rates, kernel.shape[1] // 2)
     repeated = tf.tile(kernel, [1, 1, rates[1], 1])
@@ -71,12 +73,12 @@ def native(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
       kernel: Tensor[h, w, C, 1], h and w odd.
       rates: as in this file's formula.
     """
-    return _with_gradient(_dilated, x, kernel, rates)
+    return _with_gradient(dilated, x, kernel, rates)
 
 
 def folded(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
     """As `native`, on the undilated kernel."""
-    return _with_gradient(_undilated, x, kernel, rates)
+    return _with_gradient(undilated, x, kernel, rates)
 
 
 def fold(x: tf.Tensor, rates: Rates, reach: int) -> tf.Tensor:
@@ -194,7 +196,7 @@ def _is_exact_on(device: str, dtype: tf.DType) -> bool:
             expected = tf.nn.depthwise_conv2d(
                 x, kernel, [1, 1, 1, 1], "SAME", dilations=rates
             )
-            errors.append(tf.reduce_max(tf.abs(_dilated(x, kernel, rates) - expected)))
+            errors.append(tf.reduce_max(tf.abs(dilated(x, kernel, rates) - expected)))
         return tf.reduce_max(errors)
 
     try:

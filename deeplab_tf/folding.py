@@ -12,33 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf import atrous
+from deeplab_tf.atrous import Rates, undilated
 
-Rates = tuple[int, int]
 # (x, kernel, rates) -> the SAME atrous depthwise convolution
 DepthwiseKernel = Callable[[tf.Tensor, tf.Tensor, Rates], tf.Tensor]
-
-
-def dilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
-    """TensorFlow's dilated kernel without a gradient: what converters know."""
-    return tf.raw_ops.DepthwiseConv2dNative(
-        input=x,
-        filter=kernel,
-        strides=[1, 1, 1, 1],
-        padding="SAME",
-        dilations=[1, *rates, 1],
-    )
-
-
-def undilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
-    """The ordinary kernel on the folded map (see `atrous.fold`): for every device."""
-    batch, height, width, channels = atrous.known_shape(x)
-    wide = atrous.fold(x, rates, kernel.shape[1] // 2)
-    repeated = tf.tile(kernel, [1, 1, rates[1], 1])
-    y = tf.nn.depthwise_conv2d(wide, repeated, [1, 1, 1, 1], "SAME")
-    rows = atrous.known_shape(wide)[1] * rates[0]
-    y = tf.reshape(y, [batch, rows, -1, channels])
-    return y[:, :height, :width]
 
 
 def fold(

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import deeplab_tf
-from deeplab_tf import folding, quiet
+from deeplab_tf import atrous, folding, quiet
 from deeplab_tf.errors import UserError
 from deeplab_tf.run import RUN_FILE, Run
 
@@ -35,7 +35,7 @@ def convert(model: keras.Model, run: Run) -> bytes:
         import tf2onnx
     except ImportError:
         raise UserError(_EXTRA) from None
-    network = folding.fold(model, folding.dilated)
+    network = folding.fold(model, atrous.dilated)
     shape = [None, None, None, run.info.channels]
     signature = [tf.TensorSpec(shape, tf.uint8, "pictures")]
 

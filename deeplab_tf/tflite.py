@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
 import deeplab_tf
-from deeplab_tf import folding, quiet, tflite_file, tflite_metadata
+from deeplab_tf import atrous, folding, quiet, tflite_file, tflite_metadata
 from deeplab_tf.errors import UserError
 from deeplab_tf.run import Run
 from deeplab_tf.serving import freeze
@@ -57,7 +57,7 @@ def convert(
             "--quantize=int16x8 must have --output_type=logits or probabilities: "
             "the format has no argmax of 16 bits."
         )
-    network = folding.fold(model, folding.dilated)
+    network = folding.fold(model, atrous.dilated)
     signatures = {
         signature_name(size, sizes): _function(network, size, output_type)
         for size in sizes

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tiny_run
 
-from deeplab_tf import folding
+from deeplab_tf import atrous, folding
 from deeplab_tf.config import Config
 from deeplab_tf.model import build_model
 
@@ -16,7 +16,7 @@ def build(**settings):
     return model
 
 
-@pytest.mark.parametrize("kernel", [folding.undilated, folding.dilated])
+@pytest.mark.parametrize("kernel", [atrous.undilated, atrous.dilated])
 @pytest.mark.parametrize(
     "settings",
     [
