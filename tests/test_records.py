@@ -38,10 +38,6 @@ def parse(serialized, **options):
     return next(iter(parsed.as_numpy_iterator()))
 
 
-def test_crc_of_the_standards_check_string():
-    assert tfrecord.crc32c(b"123456789") == 0xE3069283
-
-
 def test_shard_is_the_bytes_that_tensorflow_writes(tmp_path):
     rng = np.random.default_rng(1)
     contents = [rng.bytes(n) for n in [*range(20), 1000, 4097, 65536]]
