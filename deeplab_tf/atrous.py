@@ -182,9 +182,11 @@ def native_is_exact(dtype: tf.DType) -> bool:
     """
     with tf.init_scope():
         return all(
-            _is_exact_on(device.name, dtype)
-            for device in tf.config.list_logical_devices()
-            if device.device_type in ("CPU", "GPU")
+            _is_exact_on(f"{kind}:{index}", dtype)
+            for kind in ("CPU", "GPU")
+            # Not the logical devices: among these are the other workers', which
+            # this process cannot place operations on.
+            for index in range(len(tf.config.get_visible_devices(kind)))
         )
 
 
