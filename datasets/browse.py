@@ -108,11 +108,11 @@ def _card(info: DatasetInfo, title: str, example: dict[str, Any], remark: str) -
 
 def _pixels(info: DatasetInfo, example: dict[str, Any]) -> np.ndarray:
     data = example[records.IMAGE]
-    if info.channels in records.IMAGE_FILE_CHANNELS:
+    if not records.is_raw(info.channels, info.bits):
         return np.asarray(_image(data).convert("RGB"))
     size = example[records.HEIGHT], example[records.WIDTH], info.channels
-    pixels = np.frombuffer(data, np.uint8 if info.bits == 8 else "<u2").reshape(size)
-    return (pixels >> (info.bits - 8)).astype(np.uint8)
+    pixels = np.frombuffer(data, records.PIXEL_TYPES[info.bits]).reshape(size)
+    return (pixels / (257 if info.bits == 16 else 1)).astype(np.uint8)
 
 
 def _image(data: bytes) -> Image.Image:

@@ -1,6 +1,7 @@
 """What a leaf of the config is: default, help text, allowed values, checks."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -92,4 +93,6 @@ def _coerce(value: Any, hint: Any, name: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     require(type(value) is hint, name, f"of type {hint.__name__}", value)
+    if hint is float:
+        require(math.isfinite(value), name, "finite", value)
     return value

@@ -74,7 +74,7 @@ def test_split_that_cannot_be_used(split, message):
         ({"colormap": [[0, 0, 0], [0, 0, 256]]}, "in 0..255"),
         ({"ignore_label": 256}, "ignore_label must be in 0..255"),
         ({"channels": "3"}, "channels must be of type int"),
-        ({"bits": 12}, "bits must be 8 or 16"),
+        ({"bits": 12}, "bits must be 8, 16 or 32"),
         ({"schema": 2}, "schema must be 1"),
         ({"splits": {"train": {"shards": []}}}, "splits.train.num_examples must be"),
         ({"splits": []}, "splits must be a JSON object"),

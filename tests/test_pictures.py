@@ -202,6 +202,23 @@ def test_arrays_of_any_channels(channels, bits, dtype):
         picture(pixels[:, :, :2], info)
 
 
+def test_float_arrays_in_range():
+    info = DatasetInfo(name="n", class_names=("a",), bits=32)
+    pixels = RNG.uniform(0, 255, (20, 31, 3)).astype(np.float32)
+    read = picture(pixels, info)
+    assert read.format == "raw"
+    assert read.encoded == pixels.tobytes()
+    for wrong in (np.nan, np.inf, -1, 256):
+        broken = pixels.copy()
+        broken[3, 4, 1] = wrong
+        with pytest.raises(SampleError, match=r"must be in 0\.\.255; received"):
+            picture(broken, info)
+    with pytest.raises(SampleError, match=r"pixels must be float32 \[H, W, 3\]"):
+        picture(pixels.astype(np.float64), info)
+    with pytest.raises(SampleError, match=r"3 channels of 32 bits.*\.npy"):
+        picture(b"any file", info)
+
+
 def label_of(content, coding=INDICES, info=INFO):
     label = read_label(content, "a.png", info, coding)
     return decoded(label.encoded, channels=1)[:, :, 0], label

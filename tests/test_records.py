@@ -120,15 +120,18 @@ def test_grey_file_is_read_with_three_channels():
     np.testing.assert_array_equal(parse(serialized)["image"], expected)
 
 
-@pytest.mark.parametrize(("bits", "dtype"), [(8, "<u1"), (16, "<u2")])
-def test_five_channels_are_stored_raw(bits, dtype):
+@pytest.mark.parametrize(
+    ("channels", "bits", "dtype", "largest"),
+    [(5, 8, "<u1", 255), (5, 16, "<u2", 65535), (5, 32, "<f4", 255), (3, 32, "<f4", 1)],
+)
+def test_what_picture_files_cannot_hold_is_stored_raw(channels, bits, dtype, largest):
     rng = np.random.default_rng(8)
-    pixels = rng.integers(0, 2**bits, (33, 41, 5)).astype(dtype)
+    pixels = rng.uniform(0, largest, (33, 41, channels)).astype(dtype)
     *_, serialized = random_example(
-        rng, image=pixels.tobytes(), image_format="raw", channels=5
+        rng, image=pixels.tobytes(), image_format="raw", channels=channels
     )
-    image = parse(serialized, channels=5, bits=bits)["image"]
-    expected = pixels if bits == 8 else pixels.astype(np.float32) / 257
+    image = parse(serialized, channels=channels, bits=bits)["image"]
+    expected = pixels.astype(np.float32) / 257 if bits == 16 else pixels
     np.testing.assert_array_equal(image, expected)
 
 

@@ -411,9 +411,11 @@ def test_undivided_folder_is_split_by_the_classes_present(tmp_path):
     assert [s.name for s in again.samples("val")] == sorted(val)
 
 
-def test_five_channel_arrays_through_the_whole_conversion(tmp_path):
-    classes(tmp_path / "source", channels=5, bits=16)
-    pixels = RNG.integers(0, 1 << 16, (*SIZE, 5)).astype(np.uint16)
+@pytest.mark.parametrize(("channels", "bits"), [(5, 16), (3, 32)])
+def test_arrays_through_the_whole_conversion(tmp_path, channels, bits):
+    classes(tmp_path / "source", channels=channels, bits=bits)
+    whole = RNG.integers(0, 1 << 16, (*SIZE, channels)).astype(np.uint16)
+    pixels = whole if bits == 16 else whole.astype(np.float32) / 257
     (tmp_path / "source/images/train").mkdir(parents=True)
     np.save(tmp_path / "source/images/train/a.npy", pixels)
     save(tmp_path / "source/labels/train/a.png", np.ones(SIZE, np.uint8))
@@ -425,7 +427,7 @@ def test_five_channel_arrays_through_the_whole_conversion(tmp_path):
     )
     convert("--verify", f"--output_dir={output}")
     image = examples(output, "train")["a"]["image"]
-    np.testing.assert_array_equal(image, pixels.astype(np.float32) / 257)
+    np.testing.assert_array_equal(image, whole.astype(np.float32) / 257)
     assert not (output / "features.json").exists()
 
 

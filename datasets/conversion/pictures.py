@@ -11,7 +11,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from conversion.png import bit_depth, encode_png
 from conversion.samples import Content, SampleError
 from deeplab_tf.data.info import DatasetInfo
-from deeplab_tf.data.records import IMAGE_FILE_CHANNELS
+from deeplab_tf.data.records import PIXEL_TYPES, is_raw
 
 ORIENTATION = 0x0112  # EXIF tag
 _KEPT_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
@@ -86,11 +86,11 @@ def explain(error: Exception) -> str:
 def _from_file(
     data: bytes, name: str, info: DatasetInfo, label_size: tuple[int, int] | None
 ) -> Picture:
-    if info.channels not in IMAGE_FILE_CHANNELS:
+    if is_raw(info.channels, info.bits):
         raise SampleError(
             "channels",
-            f"{name}: a picture file cannot hold {info.channels} channels; "
-            "store such pictures as .npy arrays [H, W, C].",
+            f"{name}: a picture file cannot hold {info.channels} channels of "
+            f"{info.bits} bits; store such pictures as .npy arrays [H, W, C].",
         )
     image = Image.open(io.BytesIO(data))
     upright, notes = _turn(image, label_size)
@@ -224,17 +224,23 @@ def _encode(image: Image.Image) -> bytes:
 
 
 def _from_pixels(pixels: np.ndarray, name: str, info: DatasetInfo) -> Picture:
-    dtype = np.uint8 if info.bits == 8 else np.uint16
+    dtype = np.dtype(PIXEL_TYPES[info.bits])
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.dtype != dtype or pixels.shape[2] != info.channels:
         raise SampleError(
             "channels",
-            f"{name}: pixels must be {dtype.__name__} [H, W, {info.channels}]; "
+            f"{name}: pixels must be {dtype.name} [H, W, {info.channels}]; "
             f"received {pixels.dtype} {list(pixels.shape)}.",
         )
-    raw = np.ascontiguousarray(pixels, np.dtype(dtype).newbyteorder("<")).tobytes()
+    if info.bits == 32 and not (pixels.min() >= 0 and pixels.max() <= 255):
+        raise SampleError(
+            "pixel_range",
+            f"{name}: float pixels must be in 0..255; received {pixels.min()}.."
+            f"{pixels.max()}.",
+        )
     size = (pixels.shape[0], pixels.shape[1])
-    if info.channels in IMAGE_FILE_CHANNELS:
-        return _as_is(encode_png(pixels), "png", size, [])
-    return _as_is(raw, "raw", size, [])
+    if is_raw(info.channels, info.bits):
+        raw = np.ascontiguousarray(pixels, dtype).tobytes()
+        return _as_is(raw, "raw", size, [])
+    return _as_is(encode_png(pixels), "png", size, [])

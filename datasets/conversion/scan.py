@@ -19,7 +19,6 @@ from conversion.shards import digest_of
 from conversion.workers import Tick, run_tasks
 from deeplab_tf.data import records
 from deeplab_tf.data.info import DatasetInfo, Split
-from deeplab_tf.data.records import IMAGE_FILE_CHANNELS
 from deeplab_tf.data.tfrecord import read_records
 from deeplab_tf.errors import UserError
 
@@ -133,9 +132,9 @@ def _picture(
     label_size: tuple[int, int],
 ) -> Picture:
     data = example[records.IMAGE]
-    if info.channels in IMAGE_FILE_CHANNELS:
+    if not records.is_raw(info.channels, info.bits):
         return read_picture(data, place, info, label_size)
-    pixels = np.frombuffer(data, np.uint8 if info.bits == 8 else "<u2")
+    pixels = np.frombuffer(data, records.PIXEL_TYPES[info.bits])
     if pixels.size != stated[0] * stated[1] * info.channels:
         raise SampleError(
             "size_mismatch",

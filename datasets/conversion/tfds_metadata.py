@@ -9,7 +9,7 @@ two files are written here without loading that package, which takes seconds.
 from typing import Any
 
 from deeplab_tf.data.info import DatasetInfo
-from deeplab_tf.data.records import IMAGE_FILE_CHANNELS
+from deeplab_tf.data.records import is_raw
 
 _FEATURES = "tensorflow_datasets.core.features."
 _TEMPLATE = "{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}"
@@ -23,7 +23,7 @@ def tfds_files(info: DatasetInfo) -> dict[str, Any]:
     to hold the same features.
     """
     splits = {name: split for name, split in info.splits.items() if split.has_labels}
-    if not splits or info.channels not in IMAGE_FILE_CHANNELS:
+    if not splits or is_raw(info.channels, info.bits):
         return {}
     image = {
         "encoded": _image(info.channels, "uint8" if info.bits == 8 else "uint16"),

@@ -59,7 +59,7 @@ class DatasetInfo:
         where weights with an output for it are to be used, as the released ADE20K's.
       splits: by name.
       channels: of a picture.
-      bits: 8, or 16 for pictures of 16 bits a channel.
+      bits: of a channel: 8, 16, or 32 for float32 in [0, 255].
       source: where the pictures come from: publication, address, licence.
     """
 
@@ -100,7 +100,7 @@ class DatasetInfo:
             label,
         )
         _check(self.channels >= 1, "channels", "at least 1", self.channels)
-        _check(self.bits in (8, 16), "bits", "8 or 16", self.bits)
+        _check(self.bits in (8, 16, 32), "bits", "8, 16 or 32", self.bits)
 
     @property
     def num_classes(self) -> int:

@@ -21,8 +21,14 @@ CHANNELS = "image/channels"
 LABEL = "image/segmentation/class/encoded"
 LABEL_FORMAT = "image/segmentation/class/format"
 
-IMAGE_FILE_CHANNELS = (1, 3, 4)  # what a JPEG or PNG holds; others are stored raw
+IMAGE_FILE_CHANNELS = (1, 3, 4)  # what a JPEG or PNG holds
+PIXEL_TYPES = {8: "<u1", 16: "<u2", 32: "<f4"}  # of raw buffers, by their bits
 Parser = Callable[[Any], dict[str, Any]]
+
+
+def is_raw(channels: int, bits: int) -> bool:
+    """Whether such pictures are stored as buffers, for no picture file holds them."""
+    return channels not in IMAGE_FILE_CHANNELS or bits == 32
 
 
 def encode_example(
@@ -38,8 +44,8 @@ def encode_example(
 
     Args:
       filename: the picture's name in its data set, without folder and ending.
-      image: an encoded JPEG or PNG; or, for a number of channels that these formats
-        lack, the buffer [H, W, C], little endian.
+      image: an encoded JPEG or PNG; or, where `is_raw`, the buffer [H, W, C], little
+        endian.
       image_format: "jpeg", "png" or "raw".
       size: height and width in pixels.
       channels: of the picture as training shall read it.
@@ -89,11 +95,12 @@ def make_parser(
       channels: of the pictures; a JPEG or PNG of another number is converted.
       ignore_label: fills the labels of a split without labels.
       has_labels: whether an example must hold a label.
-      bits: 8, or 16 for pictures stored as 16-bit PNG or raw buffers.
+      bits: 8; 16 for 16-bit PNG or raw buffers; 32 for raw buffers of float32 in
+        [0, 255].
 
     Returns:
       A function of a scalar string that gives "image": uint8 [H, W, channels], or
-      float32 in [0, 255] where bits is 16; "labels": int32 [H, W]; "filename":
+      float32 in [0, 255] where bits is more than 8; "labels": int32 [H, W]; "filename":
       scalar string.
     """
     import tensorflow as tf
@@ -105,12 +112,12 @@ def make_parser(
     }
     if has_labels:
         keys[LABEL] = text
-    if channels not in IMAGE_FILE_CHANNELS:
+    if is_raw(channels, bits):
         keys |= {key: tf.io.FixedLenFeature([], tf.int64) for key in (HEIGHT, WIDTH)}
 
     def decode_image(example: dict[str, tf.Tensor]) -> tf.Tensor:
-        dtype = tf.uint8 if bits == 8 else tf.uint16
-        if channels not in IMAGE_FILE_CHANNELS:
+        dtype = {8: tf.uint8, 16: tf.uint16, 32: tf.float32}[bits]
+        if is_raw(channels, bits):
             image = tf.io.decode_raw(example[IMAGE], dtype)
             image = tf.reshape(image, [example[HEIGHT], example[WIDTH], channels])
         elif bits == 16:
@@ -121,7 +128,7 @@ def make_parser(
             image = tf.io.decode_jpeg(
                 example[IMAGE], channels, dct_method="INTEGER_ACCURATE"
             )
-        return image if bits == 8 else tf.cast(image, tf.float32) / 257.0
+        return tf.cast(image, tf.float32) / 257.0 if bits == 16 else image
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         example = tf.io.parse_single_example(serialized, keys)
