@@ -65,7 +65,7 @@ def _near_borders(size: tuple[int, int], tile: int) -> np.ndarray:
 
     near = []
     for length in size:
-        starts = tiling.positions(length, tile, FLAGS.overlap)
+        starts = [start for start, _ in tiling.places(length, tile, FLAGS.overlap)]
         borders = [s for s in starts if s] + [s + tile for s in starts[:-1]]
         distance = np.abs(np.arange(length)[:, None] - np.array([*borders, -length]))
         near.append(distance.min(1) <= _SEAM)

@@ -41,13 +41,13 @@ class _RegisterWithKeras(importlib.abc.MetaPathFinder):
 
         def load_and_register(module: Any) -> None:
             load(module)
-            importlib.import_module("deeplab_tf.layers")
+            importlib.import_module("deeplab_tf.padding")
 
         spec.loader.exec_module = load_and_register  # type: ignore[method-assign]
         return spec
 
 
 if "keras" in sys.modules:
-    importlib.import_module("deeplab_tf.layers")
+    importlib.import_module("deeplab_tf.padding")
 else:
     sys.meta_path.insert(0, _RegisterWithKeras())

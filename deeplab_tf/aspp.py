@@ -8,6 +8,7 @@ from deeplab_tf.blocks import Style, conv, scale_rate, separable
 from deeplab_tf.layers import ResizeLike, WindowMean
 
 NAME = "aspp"
+IMAGE_POOLING = f"{NAME}.image_pooling.mean"  # the layer that sees all of a picture
 
 
 def build(
@@ -63,8 +64,8 @@ def _image_feature(x: Any, channels: int, window: tuple[int, ...], style: Style)
     """Mean over the picture or a window, 1x1, back to the size of x."""
     name = f"{NAME}.image_pooling"
     if window:
-        y = WindowMean(window, name=f"{name}.mean")(x)
+        y = WindowMean(window, name=IMAGE_POOLING)(x)
     else:
-        y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.mean")(x)
+        y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=IMAGE_POOLING)(x)
     y = conv(y, channels, 1, style=style, name=name)
     return ResizeLike(name=f"{name}.resize")([y, x])

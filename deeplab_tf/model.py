@@ -16,7 +16,7 @@ from deeplab_tf import (
 )
 from deeplab_tf.errors import UserError
 from deeplab_tf.layers import ResizeLike
-from deeplab_tf.padding import CutLike, PadTo
+from deeplab_tf.padding import CutLike, Pad
 
 # Batch norm outside the backbone, as released.
 HEAD_MOMENTUM = 0.9997
@@ -59,9 +59,10 @@ def build_model(
     spec = backbones.get_spec(model.backbone)
     body, head = _styles(model, spec, batch_norm_momentum, freeze_batch_norm)
     image = keras.Input((None, None, channels), name="image", dtype="float32")
-    picture = _normalize(image, spec)
-    if model.padded_size:
-        picture = PadTo(model.padded_size, dtype="float32", name="padding")(picture)
+    padding = Pad(
+        model.output_stride, model.padded_size, dtype="float32", name="padding"
+    )
+    picture = padding(_normalize(image, spec))
     features = spec.build(
         picture,
         style=body,
@@ -83,8 +84,7 @@ def build_model(
         num_classes, 1, kernel_initializer=blocks.initializer(0.01), name="logits"
     )
     logits = ResizeLike(name="logits.resize", dtype="float32")([classifier(x), picture])
-    if model.padded_size:
-        logits = CutLike(name="logits.cut", dtype="float32")([logits, image])
+    logits = CutLike(name="logits.cut", dtype="float32")([logits, image])
     return keras.Model(image, logits, name=name)
 
 

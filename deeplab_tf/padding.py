@@ -1,4 +1,4 @@
-"""Pictures smaller than a size are padded to it, and the answer is cut back."""
+"""Pictures are padded to sizes at which the network's cells lie as in training."""
 
 from typing import Any
 
@@ -10,45 +10,53 @@ from deeplab_tf.layers import PACKAGE
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class PadTo(keras.layers.Layer):
-    """Zeros below and to the right, up to a size; larger maps stay as they are.
+class Pad(keras.layers.Layer):
+    """Zeros below and to the right, up to sides of k * stride + 1.
 
-    In training it does nothing: crops have their size from the input pipeline.
+    A convolution of stride 2 takes its first sample from another place in maps of odd
+    and of even sides, so without this a network sees pictures of other sides shifted
+    by up to half a cell. Crops of 513 and the released code's pictures have such sides
+    already.
 
     Args:
-      size: (height, width).
+      stride: output stride of the network.
+      least: height, width that pictures get at least, except in training, where crops
+        have their size from the input pipeline; empty: no least size.
       **kwargs: those of keras.layers.Layer.
     """
 
-    def __init__(self, size: tuple[int, ...], **kwargs: Any) -> None:
+    def __init__(self, stride: int, least: tuple[int, ...] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.size = tuple(size)
+        self.stride, self.least = stride, tuple(least)
 
     def get_config(self) -> dict[str, Any]:
-        """Keras' configuration and `size`."""
-        return {**super().get_config(), "size": self.size}
+        """Keras' configuration, `stride` and `least`."""
+        return {**super().get_config(), "stride": self.stride, "least": self.least}
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Tensor[B, h, w, C] -> Tensor[B, max(h, height), max(w, width), C]."""
-        if training:
-            return inputs
+        """Tensor[B, h, w, C] -> Tensor[B, H, W, C]."""
         sides = atrous.known_shape(inputs)[1:3]
-        missing = [
-            max(wanted - side, 0)
-            if isinstance(side, int)
-            else tf.maximum(wanted - side, 0)
-            for wanted, side in zip(self.size, sides, strict=True)
+        least = () if training else self.least
+        added = [
+            wanted - side
+            for wanted, side in zip(self._padded([*sides], least), sides, strict=True)
         ]
-        return tf.pad(inputs, [[0, 0], *([0, more] for more in missing), [0, 0]])
+        if all(isinstance(more, int) and not more for more in added):
+            return inputs
+        return tf.pad(inputs, [[0, 0], *([0, more] for more in added), [0, 0]])
+
+    def _padded(self, sides: Any, least: tuple[int, ...]) -> list[Any]:
+        for axis, wanted in enumerate(least):
+            known = isinstance(sides[axis], int)
+            sides[axis] = (max if known else tf.maximum)(sides[axis], wanted)
+        return [-(-(side - 1) // self.stride) * self.stride + 1 for side in sides]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """(B, max(h, height), max(w, width), C)."""
+        """(B, H, W, C)."""
         batch, *sides, channels = input_shape
-        padded = (
-            None if side is None else max(side, wanted)
-            for side, wanted in zip(sides, self.size, strict=True)
-        )
-        return (batch, *padded, channels)
+        if None in sides:
+            return (batch, None, None, channels)
+        return (batch, *self._padded(sides, self.least), channels)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -59,6 +67,8 @@ class CutLike(keras.layers.Layer):
         """[Tensor[B, H, W, C], Tensor[B, h, w, D]] -> Tensor[B, h, w, C]."""
         x, reference = inputs
         height, width = atrous.known_shape(reference)[1:3]
+        if list(x.shape[1:3]) == [height, width]:
+            return x
         return x[:, :height, :width]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:

@@ -1,7 +1,8 @@
 """Pictures larger than memory, labelled in overlapping tiles."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import tensorflow as tf
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import Predictor
 
-_STEP = 16  # tiles have 16 k + 1 pixels a side: their features lie 16 pixels apart
+# Tiles start at multiples of the largest output stride and have 32 k + 1 pixels a
+# side, so that their features lie where those of the whole picture would.
+_STEP = 32
+_WINDOW_POWER = 4
 DEFAULT_OVERLAP = 0.5
 MAX_OVERLAP = 0.9
 MIN_TILE = 65
@@ -20,9 +24,11 @@ MIN_TILE = 65
 class TiledPredictor:
     """Labels pictures tile by tile; an `inference.Labeller`.
 
-    The tiles' probabilities are averaged with weights that fall to 0 towards a
-    tile's border, so that no seam shows. One row of tiles is held at a time: memory
-    grows with a picture's width, not with its height, by `band_bytes`.
+    A first pass over the tiles takes the picture's mean features, so that each tile
+    is labelled in the context of the whole. The tiles' probabilities are then averaged
+    with weights that fall to 0 well before a tile's border, where padding shows. One
+    row of tiles is held at a time: memory grows with a picture's width, not with its
+    height.
 
     Attributes:
       predict: gives probabilities.
@@ -48,46 +54,76 @@ class TiledPredictor:
         height, width = picture.shape[:2]
         labels = np.empty((height, width), np.uint8)
         confidence = np.empty((height, width), np.float32)
-        for top, band in self._bands(picture):
+        for top, band in self._bands(picture, self._means(picture)):
             rows = slice(top, top + len(band))
             labels[rows] = band.argmax(-1)
             confidence[rows] = band.max(-1)
             del band  # or two would be held while the next is made
         return labels, confidence
 
-    def _bands(self, picture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    def _means(self, picture: np.ndarray) -> list[tf.Tensor]:
+        """Mean features of the whole picture, [1, 1, 1, D] for each scale and flip."""
+        rows, columns = (
+            places(side, self.tile_size, self.overlap) for side in picture.shape[:2]
+        )
+        if len(rows) == len(columns) == 1:
+            return []
+        sums: list[Any] = []
+        for (top, down), (left, across) in itertools.product(rows, columns):
+            tile = picture[None, top : top + len(down), left : left + len(across)]
+            maps = self.predict.features(tf.constant(tile))
+            parts = [
+                _weighted_sum(x[0], down, across, spacing)
+                for x, spacing in zip(maps, self.predict.spacings, strict=True)
+            ]
+            sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
+        return [(x[:-1] / x[-1])[None, None, None] for x in sums]
+
+    def _bands(
+        self, picture: np.ndarray, means: list[tf.Tensor]
+    ) -> Iterator[tuple[int, np.ndarray]]:
         """Yields finished rows of the blended probabilities with the first's place."""
-        height = picture.shape[0]
-        rows = positions(height, self.tile_size, self.overlap)
-        down = weights(rows, min(self.tile_size, height), height)
+        rows = places(picture.shape[0], self.tile_size, self.overlap)
+        ends = [*(top for top, _ in rows[1:]), picture.shape[0]]
         held = np.zeros((0, 1, 1), np.float32)
-        for top, weight, following in zip(rows, down, [*rows[1:], height], strict=True):
-            band = self._row(picture[top : top + self.tile_size])
+        for (top, weight), end in zip(rows, ends, strict=True):
+            band = self._row(picture[top : top + len(weight)], means)
             band *= weight[:, None, None]
             band[: len(held)] += held
-            yield top, band[: following - top]
-            held = band[following - top :].copy()
+            yield top, band[: end - top]
+            held = band[end - top :].copy()
             del band
 
-    def _row(self, picture: np.ndarray) -> np.ndarray:
+    def _row(self, picture: np.ndarray, means: list[tf.Tensor]) -> np.ndarray:
         """Blended probabilities of one row of tiles, float32 [h, W, K]."""
         height, width = picture.shape[:2]
-        columns = positions(width, self.tile_size, self.overlap)
-        across = weights(columns, min(self.tile_size, width), width)
         row = np.zeros((0,), np.float32)
-        for left, weight in zip(columns, across, strict=True):
-            box = slice(left, left + self.tile_size)
-            probabilities = self.predict(tf.constant(picture[None, :, box]))[0].numpy()
+        for left, weight in places(width, self.tile_size, self.overlap):
+            box = slice(left, left + len(weight))
+            tile = tf.constant(picture[None, :, box])
+            probabilities = self.predict(tile, means)[0].numpy()
             if not row.size:
                 row = np.zeros((height, width, probabilities.shape[-1]), np.float32)
             row[:, box] += weight[:, None] * probabilities
         return row
 
 
+def _weighted_sum(
+    x: tf.Tensor, down: np.ndarray, across: np.ndarray, spacing: float
+) -> tf.Tensor:
+    """Sum of a tile's map [h, w, D] by its pixels' weights, and that of the weights."""
+    h, w = (
+        weights[np.minimum(np.arange(cells) * spacing, len(weights) - 1).astype(int)]
+        for weights, cells in zip((down, across), x.shape[:2], strict=True)
+    )
+    total = tf.einsum("h,w,hwd->d", h, w, tf.cast(x, tf.float32))
+    return tf.concat([total, [h.sum() * w.sum()]], 0)
+
+
 def make_tiled(
     predict: Predictor, tile_size: int, overlap: float = DEFAULT_OVERLAP
 ) -> TiledPredictor:
-    """Checks the tile's size and overlap and rounds the size to 16 k + 1.
+    """Checks the tile's size and overlap and rounds the size to 32 k + 1.
 
     Raises:
       UserError: a tile is too small for the overlap to leave a step.
@@ -102,25 +138,25 @@ def make_tiled(
     return TiledPredictor(predict=predict, tile_size=rounded, overlap=overlap)
 
 
-def positions(length: int, tile: int, overlap: float) -> list[int]:
-    """Starts of the tiles along a side, multiples of 16 but for the last.
+def places(length: int, tile: int, overlap: float) -> list[tuple[int, np.ndarray]]:
+    """Starts of the tiles along a side, and the weights of each one's pixels.
 
-    The last tile ends with the picture, so that all tiles have one size.
+    The last tile ends with the picture and may be up to 31 pixels longer. Weights are a power of the
+    Hann window, divided by the sum of all tiles' windows at that place.
     """
     step = max(1, int(tile * (1 - overlap)) // _STEP) * _STEP
-    last = max(0, length - tile)
-    return [*range(0, last, step), last]
-
-
-def weights(starts: Sequence[int], tile: int, length: int) -> np.ndarray:
-    """Weight of each tile's pixels along a side, [tiles, tile]; their sum is 1.
-
-    A Hann window, which is 0 at the border of a tile, where padding shows, divided
-    by the sum of all tiles' windows at that place.
-    """
-    window = np.sin(np.pi * (np.arange(tile) + 0.5) / tile) ** 2
+    last = max(0, length - tile) // _STEP * _STEP
+    starts = [*range(0, last, step), last]
+    windows = [_window(min(tile, length - start)) for start in starts[:-1]]
+    windows.append(_window(length - last))
     total = np.zeros(length)
-    for start in starts:
-        total[start : start + tile] += window
-    shares = [window / total[start : start + tile] for start in starts]
-    return np.array(shares, np.float32)
+    for start, window in zip(starts, windows, strict=True):
+        total[start : start + len(window)] += window
+    return [
+        (start, (window / total[start : start + len(window)]).astype(np.float32))
+        for start, window in zip(starts, windows, strict=True)
+    ]
+
+
+def _window(length: int) -> np.ndarray:
+    return np.sin(np.pi * (np.arange(length) + 0.5) / length) ** (2 * _WINDOW_POWER)
