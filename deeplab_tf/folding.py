@@ -33,7 +33,7 @@ def fold(
     Returns:
       A model of the same inputs, outputs and layer names, without the folded layers.
     """
-    norms = _foldable(model)
+    norms = foldable(model)
     skipped = {norm.name for norm in norms.values()}
 
     def clone(layer: keras.Layer) -> keras.Layer:
@@ -53,8 +53,9 @@ def fold(
         original = model.get_layer(layer.name)
         if layer.name in norms:
             layer.set_weights(_folded_weights(original, norms[layer.name]))
-        else:
-            layer.set_weights(original.get_weights())
+        else:  # a layer that trains rounded tells what it rounds to
+            weights = getattr(original, "exported_weights", original.get_weights)
+            layer.set_weights(weights())
     return copy
 
 
@@ -94,7 +95,7 @@ class _Conv2D(keras.layers.Conv2D):
         return y
 
 
-def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
+def foldable(model: keras.Model) -> dict[str, keras.Layer]:
     """Name of a convolution -> the batch norm that alone reads it."""
     readers: dict[int, list[keras.Layer]] = {}
     for layer in model.layers:
@@ -116,13 +117,24 @@ def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
 
 def _folded_weights(layer: keras.Layer, norm: keras.Layer) -> list[np.ndarray]:
     """Kernel and bias of a convolution that includes its batch norm."""
-    kernel, *bias = (np.float64(weight) for weight in layer.get_weights())
-    mean = np.float64(norm.moving_mean)
-    scale = 1.0 / np.sqrt(np.float64(norm.moving_variance) + norm.epsilon)
-    if norm.scale:
-        scale *= np.float64(norm.gamma)
-    offset = np.float64(norm.beta) if norm.center else 0.0
+    kernel = np.float64(layer.get_weights()[0])
+    factor, bias = factor_and_bias(layer, norm)
     is_depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-    factor = scale.reshape(kernel.shape[2:]) if is_depthwise else scale
-    folded_bias = offset + ((bias[0] if bias else 0.0) - mean) * scale
-    return [(kernel * factor).astype(np.float32), folded_bias.astype(np.float32)]
+    if is_depthwise:
+        factor = factor.reshape(kernel.shape[2:])
+    return [(kernel * factor).astype(np.float32), bias.astype(np.float32)]
+
+
+def factor_and_bias(
+    layer: keras.Layer, norm: keras.Layer
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a batch norm multiplies a convolution's kernel by, and the bias of both.
+
+    Both float64 [C], of the channels of the result.
+    """
+    bias = np.float64(layer.get_weights()[1]) if layer.use_bias else 0.0
+    factor = 1.0 / np.sqrt(np.float64(norm.moving_variance) + norm.epsilon)
+    if norm.scale:
+        factor *= np.float64(norm.gamma)
+    offset = np.float64(norm.beta) if norm.center else 0.0
+    return factor, offset + (bias - np.float64(norm.moving_mean)) * factor

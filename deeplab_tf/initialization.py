@@ -11,17 +11,19 @@ import h5py
 import keras
 import numpy as np
 
-from deeplab_tf import files, tf1_import, tf1_names
+from deeplab_tf import files, quantization, tf1_import, tf1_names
 from deeplab_tf import run as runs
 from deeplab_tf.config import Config
 from deeplab_tf.data.info import DatasetInfo
+from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.errors import UserError
-from deeplab_tf.model import fit_input_channels
+from deeplab_tf.model import build_model, fit_input_channels
 from deeplab_tf.run import Run
 
 FILE_NAME = "initialization.json"
 _LISTED = 5  # names of variables in a message
 _CLASSIFIER = "logits/"
+_CALIBRATION_PICTURES = 128  # training crops whose maps give the ranges of int8
 _WEIGHTS_IN_KERAS = "model.weights.h5"  # inside a .keras archive
 
 
@@ -77,10 +79,26 @@ def start_from(model: keras.Model, run: Run) -> None:
 
     What was loaded is printed and kept in the run folder (initialization.json).
     """
-    source = run.config.train.init_checkpoint
-    listing = initialize(model, source, run.config, run.info)
+    if run.config.train.quantize == "none":
+        source = run.config.train.init_checkpoint
+        listing = initialize(model, source, run.config, run.info)
+    else:
+        listing = _start_quantized(model, run)
     files.write_json(run.path / FILE_NAME, dataclasses.asdict(listing))
     print(f"Initial weights: {listing}", file=sys.stderr)
+
+
+def _start_quantized(model: keras.Model, run: Run) -> Listing:
+    """Loads float weights, rounds them, and takes ranges from training crops."""
+    config, info = run.config, run.info
+    network = build_model(config.model, info.num_classes, channels=info.channels)
+    listing = initialize(network, config.train.init_checkpoint, config, info)
+    quantized = quantization.quantize(network)
+    count = -(-_CALIBRATION_PICTURES // config.train.batch_size)
+    batches = make_train_dataset(config, info).take(count)
+    quantization.calibrate(quantized, (batch["image"] for batch in batches))
+    model.set_weights(quantized.get_weights())
+    return listing
 
 
 def initialize(
@@ -131,6 +149,11 @@ def read_source(source: str, model: keras.Model, config: Config) -> Source:
     """
     if (pathlib.Path(source) / runs.RUN_FILE).is_file():
         run = runs.open_run(source)
+        if run.config.train.quantize != "none":
+            raise UserError(
+                f"train.init_checkpoint must be a float run; received {source}, which "
+                f"is quantised. It began with {run.config.train.init_checkpoint}."
+            )
         values = {v.path: np.asarray(v) for v in runs.load_model(run).weights}
         return Source(name=source, values=values, class_names=run.info.class_names)
     if source.endswith((".keras", ".h5")):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from deeplab_tf import evaluation, progress
 from deeplab_tf import run as runs
 from deeplab_tf.data.pipeline import make_train_dataset
+from deeplab_tf.errors import UserError
 from deeplab_tf.inference import make_predictor
 from deeplab_tf.model import build_model
 from deeplab_tf.run import Run
@@ -25,6 +26,11 @@ def recalibrate(run: Run, dataset_dir: str, batches: int) -> tuple[float, float]
     Returns:
       mIoU on the run's eval split before and after.
     """
+    if run.config.train.quantize != "none":
+        raise UserError(
+            f"{run.path}: was trained with train.quantize=int8, so its batch norm is "
+            "part of the kernels; recalibrate the float run before."
+        )
     config = run.config.replace({"data.dataset_dir": dataset_dir})
     run = dataclasses.replace(run, config=config)
     model = runs.load_model(run)

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 import deeplab_tf
-from deeplab_tf import files
+from deeplab_tf import files, quantization
 from deeplab_tf.config import Config
 from deeplab_tf.data import info as dataset_info
 from deeplab_tf.data.info import DatasetInfo
@@ -160,6 +160,8 @@ def load_model(
         options = dataclasses.replace(options, output_stride=output_stride)
     path = weights_path(run.path, checkpoint)
     model = build_model(options, run.info.num_classes, channels=run.info.channels)
+    if run.config.train.quantize != "none":
+        model = quantization.quantize(model)
     restore_weights(model, path)
     return model
 

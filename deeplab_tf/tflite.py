@@ -12,7 +12,14 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
 import deeplab_tf
-from deeplab_tf import atrous, folding, quiet, tflite_file, tflite_metadata
+from deeplab_tf import (
+    atrous,
+    folding,
+    quantization,
+    quiet,
+    tflite_file,
+    tflite_metadata,
+)
 from deeplab_tf.errors import UserError
 from deeplab_tf.run import Run
 from deeplab_tf.serving import freeze
@@ -57,6 +64,12 @@ def convert(
             "--quantize=int16x8 must have --output_type=logits or probabilities: "
             "the format has no argmax of 16 bits."
         )
+    is_trained = quantization.is_quantized(model)
+    if is_trained and quantize != "int8":
+        raise UserError(
+            f"--quantize must be int8 for a run of train.quantize=int8; received "
+            f"{quantize}. Export the float run that it began with in other kinds."
+        )
     network = folding.fold(model, atrous.dilated)
     signatures = {
         signature_name(size, sizes): _function(network, size, output_type)
@@ -68,7 +81,9 @@ def convert(
             folder, signature_keys=list(signatures)
         )
         _set_kind(converter, quantize, output_type)
-        if quantize in QUANTIZED:
+        if is_trained:  # no supported_ops: they would ask for pictures
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        elif quantize in QUANTIZED:
             if calibration is None:
                 raise ValueError(f"{quantize} needs pictures for calibration.")
             converter.representative_dataset = _representative(sizes, calibration)

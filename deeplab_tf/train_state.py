@@ -6,7 +6,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from deeplab_tf import backbones
+from deeplab_tf import backbones, quantization
 from deeplab_tf import run as runs
 from deeplab_tf.config import Config
 from deeplab_tf.data.info import DatasetInfo
@@ -105,7 +105,7 @@ class TrainState:
         if precision != "float32":  # else tests may choose a policy of their own
             keras.config.set_dtype_policy(precision)
         try:
-            return build_model(
+            model = build_model(
                 config.model,
                 self._info.num_classes,
                 channels=self._info.channels,
@@ -114,6 +114,9 @@ class TrainState:
             )
         finally:
             keras.config.set_dtype_policy(before)
+        return (
+            model if config.train.quantize == "none" else quantization.quantize(model)
+        )
 
     def _kept(self) -> dict:
         model = self.model
@@ -197,6 +200,8 @@ def batch_norm_momentum(config: Config) -> float:
 def batch_norm_mode(config: Config) -> tuple[str, str]:
     """("train" or "frozen", why)."""
     train = config.train
+    if train.quantize != "none":
+        return "frozen", "it is part of the quantised kernels"
     if train.batch_norm != "auto":
         return train.batch_norm, "as set"
     if config.model.normalization != "batch":

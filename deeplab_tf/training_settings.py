@@ -154,6 +154,12 @@ class Train(Section):
         "Type of the computation; weights stay float32.",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
+    quantize: str = leaf(
+        "none",
+        "int8: trains on from train.init_checkpoint with kernels and maps rounded as "
+        "an int8 file rounds them, for export/to_tflite.py --quantize=int8.",
+        choices=("none", "int8"),
+    )
     xla: str = leaf(
         "auto",
         "Compile the step; auto: on one GPU or on TPUs, never on CPUs, where it is "
@@ -199,3 +205,21 @@ class Train(Section):
         "Steps between evaluations; the last step has one too. 0: none.",
         NOT_NEGATIVE,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.quantize == "none":
+            return
+        where = f"where train.quantize is {self.quantize}"
+        require(
+            bool(self.init_checkpoint),
+            "train.init_checkpoint",
+            f"a trained run {where}",
+            self.init_checkpoint,
+        )
+        require(
+            self.precision == "float32",
+            "train.precision",
+            f"float32 {where}",
+            self.precision,
+        )

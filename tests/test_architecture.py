@@ -19,7 +19,7 @@ LEVELS = (
     "cost losses region_losses hard_pixels data.mixing data.sampling "
     "metrics schedules optimizers visualization "
     "boundary calibration significance picture_scores charts page submission "
-    "data.records data.augment encoded_picture",
+    "data.records data.augment encoded_picture quantized_layers",
     "model objective data.pipeline",
     "run training evaluation inference serving tf1_checkpoint distribution "
     "train_state train_step interruption post_mortem recalibration "
@@ -28,7 +28,7 @@ LEVELS = (
     "drawing run_log artefact folding proof tflite tflite_file tflite_runner "
     "tiling segmenter reporting report_data report_curves gallery exploration "
     "artefact_labels "
-    "tflite_metadata measurement onnx_file layer_errors",
+    "tflite_metadata measurement onnx_file layer_errors quantization",
     "flags exporting train launch recalibrate eval vis report explore import_tf1",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
