@@ -86,7 +86,12 @@ def _call(
 
 def network(stock: bool) -> keras.Model:
     model = DeepLabV3Plus("mobilenet_v2", num_classes=21)
-    return keras.models.clone_model(model, clone_function=_stock) if stock else model
+    return stock_layers(model) if stock else model
+
+
+def stock_layers(model: keras.Model) -> keras.Model:
+    """The same graph with Keras' own layers in it, and other weights."""
+    return keras.models.clone_model(model, clone_function=_stock)
 
 
 def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -29,7 +29,7 @@ def multiply_adds(model: keras.Model, height: int, width: int) -> int:
     """
     total = 0
     image_shape = (1, height, width, model.input_shape[-1])
-    for layer, source, shape in _shapes(model, image_shape):
+    for layer, source, shape in shapes(model, image_shape):
         if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             total += math.prod(shape[1:3]) * math.prod(layer.kernel.shape)
         elif isinstance(layer, ResizeLike) and source[1:3] != (1, 1):
@@ -37,7 +37,7 @@ def multiply_adds(model: keras.Model, height: int, width: int) -> int:
     return total
 
 
-def _shapes(
+def shapes(
     model: keras.Model, image_shape: tuple[int, ...]
 ) -> Iterator[tuple[keras.layers.Layer, tuple[int, ...], tuple[int, ...]]]:
     """Yields each layer with the shapes of its (first) input and of its output."""
