@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -45,12 +46,23 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return strategy.extended.should_save_summary
 
 
-def agree(strategy: tf.distribute.Strategy, wish: bool) -> bool:
-    """Whether any worker wishes so; all workers get the same answer at one step."""
+def make_agreement(strategy: tf.distribute.Strategy) -> Callable[..., list[bool]]:
+    """Makes the function from wishes to which of them any worker has.
+
+    All workers must call it at the same step, and get the same answers.
+    """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return wish
-    votes = strategy.run(lambda: tf.constant(float(wish)))
-    return float(strategy.reduce(tf.distribute.ReduceOp.SUM, votes, axis=None)) > 0
+        return lambda *wishes: list(wishes)
+
+    @tf.function
+    def count(own: tf.Tensor) -> tf.Tensor:
+        votes = strategy.run(tf.identity, (own,))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, votes, axis=None)
+
+    def agree(*wishes: bool) -> list[bool]:
+        return [float(n) > 0 for n in count(tf.constant(wishes, tf.float32))]
+
+    return agree
 
 
 def has_accelerator() -> bool:

@@ -7,10 +7,13 @@ Examples:
   python -m deeplab_tf.launch --workers=2 -- --run_dir=runs/two --preset=demo \\
       --data.dataset_dir=data/shapes
   python -m deeplab_tf.launch --workers=2 --restarts=3 -- --run_dir=...
+
+SIGTERM is passed on: the workers finish their step, save it and end.
 """
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,12 +31,24 @@ absl_flags.DEFINE_integer(
 )
 
 
-def main(arguments: list[str]) -> None:
-    """Starts the group; starts it again where a worker died."""
+_STOPPED = 128 + signal.SIGTERM  # of a worker that has saved its step
+_NOTICE_SECONDS = 60  # in which the others should notice that one has died
+
+Worker = subprocess.Popen[bytes]
+
+
+def main(arguments: list[str]) -> int:
+    """Starts the group; starts it again where a worker died.
+
+    Returns:
+      The exit code: 0, or 143 after SIGTERM.
+    """
     for attempt in range(FLAGS.restarts + 1):
         codes = _run_group(arguments, FLAGS.workers)
         if not any(codes):
-            return
+            return 0
+        if _STOPPED in codes:
+            return _STOPPED
         print(f"workers ended with {codes}; attempt {attempt + 1}", file=sys.stderr)
     raise UserError(f"a worker failed: exit codes {codes}. See its message above.")
 
@@ -41,23 +56,36 @@ def main(arguments: list[str]) -> None:
 def _run_group(arguments: list[str], count: int) -> list[int]:
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
     workers = [_start(arguments, addresses, index) for index in range(count)]
+
+    def pass_on(number: int, frame: object) -> None:
+        del frame
+        for worker in workers:
+            worker.send_signal(number)  # does nothing to one that has ended
+
+    before = signal.signal(signal.SIGTERM, pass_on)
     try:
         while all(worker.poll() is None for worker in workers):
             time.sleep(0.1)
-        # One has ended. If that was in order the others end soon, too.
-        if any(worker.poll() for worker in workers):
-            time.sleep(1.0)  # for the message of a second one
-            for worker in workers:
-                worker.kill()
+        _wait_for_the_others(workers)
         return [worker.wait() for worker in workers]
     finally:
+        signal.signal(signal.SIGTERM, before)
         for worker in workers:
             worker.kill()
 
 
-def _start(
-    arguments: list[str], addresses: list[str], index: int
-) -> subprocess.Popen[bytes]:
+def _wait_for_the_others(workers: list[Worker]) -> None:
+    """They end too: in order, with their checkpoint written, or by noticing."""
+    deadline = time.monotonic() + _NOTICE_SECONDS
+    while any(worker.poll() is None for worker in workers):
+        in_order = all(worker.poll() in (None, 0, _STOPPED) for worker in workers)
+        if not in_order and time.monotonic() > deadline:
+            for worker in workers:
+                worker.kill()
+        time.sleep(0.1)
+
+
+def _start(arguments: list[str], addresses: list[str], index: int) -> Worker:
     task = {"type": "worker", "index": index}
     config = json.dumps({"cluster": {"worker": addresses}, "task": task})
     command = [sys.executable, "-m", "deeplab_tf.train", *arguments]

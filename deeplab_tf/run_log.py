@@ -52,6 +52,8 @@ class RunLog:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._profiling:
+            tf.profiler.experimental.stop()
         if self._writes:
             self._bar.close()
             self._events.close()

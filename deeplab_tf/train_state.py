@@ -25,7 +25,8 @@ _FIRST_LOSS_SCALE = 2.0**15
 class TrainState:
     """Weights, optimiser, dropout seeds, averages, counters.
 
-    Everything here is in the checkpoint, so that a resumed run goes on bit for bit.
+    Everything here but `last_bad_step` is in the checkpoint, so that a resumed run
+    goes on bit for bit.
 
     Attributes:
       model: the network that is trained.
@@ -36,6 +37,7 @@ class TrainState:
         that were skipped.
       rate_factor: on the learning rate; a rollback halves it.
       bad_steps: how many in a row, up to now, were skipped.
+      last_bad_step: the last of them in this process, counted from 1; 0: none.
       rollbacks: how many there were.
       loss_scale: of mixed_float16; 1 elsewhere.
       best_miou: of the evaluations so far, -1 before the first.
@@ -58,6 +60,7 @@ class TrainState:
         )
         self.step = _counter(0, tf.int64)
         self.bad_steps = _counter(0, tf.int64)
+        self.last_bad_step = _counter(0, tf.int64)
         self.rollbacks = _counter(0, tf.int64)
         self.best_miou = _counter(-1.0, tf.float64)
         half = config.train.precision == "mixed_float16"

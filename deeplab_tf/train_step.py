@@ -35,8 +35,8 @@ def make_steps(
     The loss of each term is its mean over the global batch, however that is spread
     over replicas or parts (`train.accumulate_steps`). Weight decay adds decay * w to
     a kernel's gradient, which is that of decay / 2 * sum w^2. A step whose loss or
-    gradients are not finite changes nothing but `state.step`, `state.bad_steps` and
-    `state.loss_scale`.
+    gradients are not finite changes nothing but `state.step`, `state.bad_steps`,
+    `state.last_bad_step` and `state.loss_scale`.
 
     Returns:
       (iterator over distributed batches, number of steps) -> {"loss",
@@ -68,6 +68,8 @@ def make_steps(
         # there is none left.
         last = state.loss_scale <= 1.0
         state.bad_steps.assign_add(tf.cast(last, tf.int64))
+        if_last = tf.where(last, state.step + 1, state.last_bad_step)
+        state.last_bad_step.assign(if_last)
         state.loss_scale.assign(tf.maximum(state.loss_scale / 2.0, 1.0))
         return tf.constant(False)
 

@@ -1,6 +1,5 @@
 """The training loop: steps, evaluations, checkpoints, resuming, recovery."""
 
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,14 +22,12 @@ from deeplab_tf.data import records
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import make_predictor
-from deeplab_tf.post_mortem import write_post_mortem
+from deeplab_tf.post_mortem import weights_not_finite
+from deeplab_tf.recovery import Recovery
 from deeplab_tf.run import Run
 from deeplab_tf.run_log import RunLog
 from deeplab_tf.train_state import TrainState
 from deeplab_tf.train_step import Batch, make_steps
-
-# So many steps in a row that are not finite are no accident of one picture.
-_BAD_STEPS = 3
 
 
 def train(
@@ -42,8 +39,10 @@ def train(
       config: the run; `data.dataset_dir` must be given.
       run_dir: folder that `deeplab_tf.run` describes; made where missing.
       callbacks: of Keras. A batch is a call of `train.steps_per_call` steps; an epoch
-        ends with each evaluation, whose logs are "loss", "val_miou" and
-        "val_pixel_accuracy". `model.stop_training` ends the run.
+        goes from one evaluation to the next, whose logs are "loss", "val_miou" and
+        "val_pixel_accuracy" (of several workers the first alone has epochs). Their
+        `model` is the one that is trained; `model.stop_training` ends the run, its
+        state saved. Keras guesses no direction of "val_miou": give mode="max".
 
     Returns:
       The last evaluation's scores, empty where there was none.
@@ -64,6 +63,7 @@ def train(
     elif config.train.init_checkpoint:
         initialization.start_from(state.model, run)
         state.refresh_evaluated(first=True)
+        _require_finite(state, run)
     for message in (
         *absent_classes(info, config.data.train_split),
         *untrained_rates(config),
@@ -71,6 +71,15 @@ def train(
         logging.warning(message)
     with RunLog(run, state.step_number, distribution.is_chief(strategy)) as log:
         return _Loop(run, strategy, state, log, callbacks).run()
+
+
+def _require_finite(state: TrainState, run: Run) -> None:
+    broken = weights_not_finite(state.model, run.info)
+    if broken:
+        raise UserError(
+            f"train.init_checkpoint={run.config.train.init_checkpoint}: not finite: "
+            f"{', '.join(broken)}."
+        )
 
 
 def untrained_rates(config: Config) -> list[str]:
@@ -109,6 +118,7 @@ class _Loop:
         self._run, self._strategy, self._state, self._log = run, strategy, state, log
         self._settings = run.config.train
         self._chief = distribution.is_chief(strategy)
+        self._recovery = Recovery(run, state, self._chief)
         self._result: dict[str, Any] = {}
         self._callbacks = keras.callbacks.CallbackList(
             list(callbacks), model=state.model, add_history=False, add_progbar=False
@@ -126,16 +136,22 @@ class _Loop:
             self._save(0)  # where a rollback goes before the first checkpoint
         batches = self._batches()
         steps = make_steps(self._strategy, state, self._run.config, self._run.info)
+        agree = distribution.make_agreement(self._strategy)
         self._callbacks.on_train_begin()
+        self._begin_epoch()
         with (
             interruption.sigterm_noticed() as stop,
             interruption.stall_watch(settings.stall_seconds) as alive,
         ):
-            while state.step_number < settings.steps and not self._stopped():
+            stopped = False
+            while state.step_number < settings.steps and not stopped:
                 self._call(steps, batches)
                 alive()
-                if distribution.agree(self._strategy, stop.is_set()):
+                interrupted, stopped = agree(stop.is_set(), self._stop_training())
+                if interrupted:
                     self._interrupt()
+            if stopped:
+                self._save(state.step_number)
         self._callbacks.on_train_end()
         return self._result
 
@@ -151,8 +167,7 @@ class _Loop:
             raise self._explain(error) from error
         step = before + count
         self._callbacks.on_train_batch_end(step - 1, told)
-        if self._state.bad_steps.numpy() >= _BAD_STEPS:
-            self._roll_back(step, told)
+        self._recovery.examine(before, step, told)
         last = step == self._settings.steps
         if step % self._settings.log_steps == 0 or last:
             self._log.step(step, told | {"learning_rate": self._state.learning_rate()})
@@ -160,7 +175,9 @@ class _Loop:
         every = self._settings.eval_steps
         if every and (step % every == 0 or last):
             self._evaluate(step, told["loss"])
-        if step % self._settings.checkpoint_steps == 0 or last:
+        # Not in a row of bad steps, whose cause may be in the weights.
+        due = step % self._settings.checkpoint_steps == 0
+        if (due and not self._state.bad_steps.numpy()) or last:
             self._save(step)
 
     def _call_length(self, step: int) -> int:
@@ -187,8 +204,16 @@ class _Loop:
             tf.train.CheckpointManager(weights, self._run.path / "best", 1).save(step)
         self._log.evaluation(step, result, self._predict)
         scores = {f"val_{key}": result[key] for key in ("miou", "pixel_accuracy")}
-        self._callbacks.on_epoch_end(step, {"loss": loss, **scores})
+        epoch = (step - 1) // self._settings.eval_steps
+        self._callbacks.on_epoch_end(epoch, {"loss": loss, **scores})
+        self._begin_epoch()
         self._result = result
+
+    def _begin_epoch(self) -> None:
+        """Tells the callbacks; epochs are counted from 0 and end with evaluations."""
+        step, every = self._state.step_number, self._settings.eval_steps
+        if self._predict is not None and step < self._settings.steps:
+            self._callbacks.on_epoch_begin(step // every)
 
     def _save(self, step: int) -> None:
         self._state.refresh_evaluated()
@@ -202,29 +227,6 @@ class _Loop:
                 f"({str(error).splitlines()[0]}); the one before is kept. Make space "
                 "and give the same command again."
             ) from None
-
-    def _roll_back(self, step: int, told: dict[str, float]) -> None:
-        state, count = self._state, int(self._state.rollbacks.numpy()) + 1
-        folder = None
-        if self._chief:
-            folder = write_post_mortem(self._run, state, step, told)
-        if count > self._settings.rollbacks:
-            raise UserError(_given_up(self._run, step, told, folder))
-        rate = float(state.rate_factor.numpy()) / 2
-        best = float(state.best_miou.numpy())
-        path = train_state.latest(self._run.path)
-        state.restore(str(path))
-        # The data go on; what the state holds of this run's course stays.
-        state.step.assign(step)
-        state.bad_steps.assign(0)
-        state.rollbacks.assign(count)
-        state.rate_factor.assign(rate)
-        state.best_miou.assign(best)
-        logging.warning(
-            f"step {step}: loss {told['loss']}; back to the weights of {path} at "
-            f"{rate:g} of the learning rate ({count} of {self._settings.rollbacks} "
-            f"times); see {folder}"
-        )
 
     def _explain(self, error: tf.errors.OpError) -> Exception:
         if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError):
@@ -248,7 +250,8 @@ class _Loop:
             "goes on from there."
         )
 
-    def _stopped(self) -> bool:
+    def _stop_training(self) -> bool:
+        """Whether a callback has had enough."""
         return bool(getattr(self._state.model, "stop_training", False))
 
     def _batches(self) -> Iterator[Batch]:
@@ -266,16 +269,3 @@ class _Loop:
             )
 
         return iter(self._strategy.distribute_datasets_from_function(make))
-
-
-def _given_up(
-    run: Run, step: int, told: dict[str, float], folder: pathlib.Path | None
-) -> str:
-    return (
-        f"loss {told['loss']:g} with a gradient of norm {told['gradient_norm']:g} at "
-        f"step {step}, after "
-        f"{run.config.train.rollbacks} returns to a checkpoint at lower rates. See "
-        f"{folder}. Lower --optimizer.learning_rate (now "
-        f"{run.config.optimizer.learning_rate}), add --optimizer.warmup_steps or "
-        "--optimizer.clip_norm=1, in a new --run_dir."
-    )

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_dataset
-from test_training import SMALL
+from training_runs import SMALL
 
 from deeplab_tf import recalibration
 from deeplab_tf import run as runs

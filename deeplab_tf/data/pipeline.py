@@ -16,6 +16,7 @@ from deeplab_tf.data import augment, mixing, records, sampling
 from deeplab_tf.data import info as dataset_info
 from deeplab_tf.data.info import DatasetInfo
 from deeplab_tf.data.sampling import Example
+from deeplab_tf.errors import UserError
 
 # Records shuffled at once: as many as fit here, for pictures differ in size by 100.
 _SHUFFLE_BYTES = 256 * 2**20
@@ -54,9 +55,11 @@ def make_train_dataset(
       crop.
 
     Raises:
-      UserError: the split is unknown, empty or a shard is missing.
+      UserError: the split is unknown, empty or a shard is missing; or pictures are to
+        be mixed in pairs and a replica's batch is odd.
     """
     data, seed = config.data, config.train.seed
+    _require_pairs(config, replicas)
     paths = dataset_info.shard_paths(data.dataset_dir, info, data.train_split)
     examples = info.splits[data.train_split].num_examples
     first = start_step * config.train.batch_size
@@ -71,7 +74,20 @@ def make_train_dataset(
     dataset = dataset.batch(config.train.batch_size // replicas, drop_remainder=True)
     finish = _make_finish(config, info, filenames)
     dataset = dataset.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.prefetch(2 * replicas // workers)
+    # Said to be endless, it keeps its static batch size on several workers.
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return dataset.apply(endless).prefetch(2 * replicas // workers)
+
+
+def _require_pairs(config: Config, replicas: int) -> None:
+    """Else the last picture of each replica's batch would go without a partner."""
+    size, method = config.train.batch_size // replicas, config.augment.mixing
+    if method != "none" and size % 2:
+        raise UserError(
+            f"augment.mixing={method} takes pictures in pairs from the batch of one "
+            f"replica, which must be even; received {size}, as train.batch_size is "
+            f"{config.train.batch_size} over {replicas} replicas."
+        )
 
 
 def make_eval_dataset(
