@@ -20,6 +20,7 @@ _BAND = 0.02
 _TOLERANCE = 0.0075
 _NO_EDGE = 255  # never a class: there are at most 255
 _INT16_LIMIT = 126  # 2 * 127 ** 2 still fits
+_INT16_ROWS = 2**14  # as many again, and more, are far
 
 
 class BoundaryCounter:
@@ -41,6 +42,9 @@ class BoundaryCounter:
         self._ignore_label = ignore_label
         self._widths = tuple(widths)
         self._rings = np.zeros([len(widths), 3, num_classes], np.int64)
+        # By squared distance, the last entry for all beyond: first cell of its ring.
+        squares = np.arange(self._widths[-1] ** 2 + 2)
+        self._cell = np.searchsorted(np.square(self._widths), squares) * num_classes
         self._bands = np.zeros([3, num_classes], np.int64)
         self._edges = np.zeros([2, 2, num_classes], np.int64)
 
@@ -91,19 +95,25 @@ class BoundaryCounter:
         self, labels: np.ndarray, predictions: np.ndarray, void: np.ndarray
     ) -> None:
         """Adds the pixels of the band to the narrowest width that holds them."""
-        distance = squared_distance(
-            void | find_edges(labels, self._ignore_label), self._widths[-1]
-        )
-        inside = (distance <= self._widths[-1] ** 2) & ~void
-        squares = np.square(self._widths).astype(distance.dtype)
-        ring = np.searchsorted(squares, distance[inside])
-        label = ring * self._num_classes + labels[inside]
-        prediction = ring * self._num_classes + predictions[inside]
-        counted = (label[label == prediction], label, prediction)
-        size = len(self._widths) * self._num_classes
-        pixels = [np.bincount(cells, minlength=size) for cells in counted]
-        rings = np.reshape(pixels, [3, len(self._widths), self._num_classes])
-        self._rings += rings.swapaxes(0, 1)
+        limit = self._widths[-1]
+        edges = void | find_edges(labels, self._ignore_label)
+        distance = squared_distance(edges, limit)
+        np.minimum(distance, limit**2 + 1, out=distance)
+        cell = self._cell[distance]
+        cell[void] = self._cell[-1]
+        size = (len(self._widths) + 1) * self._num_classes
+
+        def count(cells: np.ndarray) -> np.ndarray:
+            return np.bincount(cells, minlength=size)[:size]
+
+        # Most pixels are right, so the wrong ones are counted and taken off.
+        wrong = np.flatnonzero(labels != predictions)
+        at = cell.ravel()[wrong]
+        label = count((cell + labels).ravel())
+        right = label - count(at + labels.ravel()[wrong])
+        prediction = right + count(at + predictions.ravel()[wrong])
+        rings = np.reshape([right, label, prediction], [3, -1, self._num_classes])
+        self._rings += rings[:, :-1].swapaxes(0, 1)
 
     def _class_pixels(
         self,
@@ -173,7 +183,7 @@ def squared_distance(seeds: np.ndarray, limit: int) -> np.ndarray:
       int16 [H, W]; int32 for large limits.
     """
     dtype = np.int16 if limit <= _INT16_LIMIT else np.int32
-    column = np.minimum(_distance_in_column(seeds), limit + 1).astype(dtype)
+    column = np.minimum(_distance_in_column(seeds), limit + 1).astype(dtype, copy=False)
     column *= column
     nearest = column.copy()
     for step in range(1, min(limit + 1, seeds.shape[1])):
@@ -186,8 +196,9 @@ def squared_distance(seeds: np.ndarray, limit: int) -> np.ndarray:
 def _distance_in_column(seeds: np.ndarray) -> np.ndarray:
     """Rows to the nearest seed above or below; large where the column has none."""
     height = seeds.shape[0]
-    rows = np.arange(height, dtype=np.int32)[:, None]
-    far = np.int32(2**20)
+    dtype = np.int16 if height < _INT16_ROWS else np.int32
+    rows = np.arange(height, dtype=dtype)[:, None]
+    far = dtype(np.iinfo(dtype).max - height)
     above = np.maximum.accumulate(np.where(seeds, rows, -far), axis=0)
     below = np.minimum.accumulate(np.where(seeds, rows, far)[::-1], axis=0)[::-1]
     return np.minimum(rows - above, below - rows)

@@ -29,18 +29,20 @@ class CalibrationCounter:
     ) -> None:
         """Adds a picture: uint8 [H, W] twice; the winner's probability [H, W]."""
         num_classes, bins = self._shape
-        place = (confidence * bins).astype(np.int64)
-        cells = np.minimum(place, bins - 1) + predictions.astype(np.int64) * bins
+        place = np.minimum((confidence * bins).astype(np.uint8), bins - 1)
+        cells = place + predictions * np.intp(bins)
         cells[labels == self._ignore_label] = num_classes * bins
-        right = cells[labels == predictions]
-        confidence = confidence.ravel()
-        for total, counted, weights in (
-            (self._pixels, cells.ravel(), None),
-            (self._right, right, None),
-            (self._confidence, cells.ravel(), confidence),
+        # One pass counts both: the wrong pixels' cells come first, then the right's.
+        size = num_classes * bins + 1
+        both = cells + (labels == predictions) * np.intp(size)
+        wrong, right = np.bincount(both.ravel(), minlength=2 * size).reshape(2, size)
+        total = np.bincount(cells.ravel(), confidence.ravel(), size)
+        for sums, counts in (
+            (self._pixels, wrong + right),
+            (self._right, right),
+            (self._confidence, total),
         ):
-            counts = np.bincount(counted, weights, minlength=num_classes * bins + 1)
-            total += counts[:-1].reshape(self._shape)
+            sums += counts[:-1].reshape(self._shape)
 
     def result(self, class_names: Sequence[str]) -> dict[str, Any]:
         """The figures, None where there is no pixel.
