@@ -87,7 +87,8 @@ def proven(
             run, FLAGS.check_pictures, dataset_dir=FLAGS.dataset_dir
         )
         agreement = proof.compare(model, opened, examples, run.info, **averaging)
-        if exact:
+        # A network that rounds may round a tie the other way in another kernel.
+        if exact and run.config.train.quantize == "none":
             agreement.require_float(str(output))
         agreement.require_miou(str(output), FLAGS.max_miou_drop)
         report = proof.report(opened, agreement, run, measure=FLAGS.measure)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import deeplab_tf
-from deeplab_tf import atrous, folding, quiet
+from deeplab_tf import atrous, folding, quantization, quiet
 from deeplab_tf.errors import UserError
 from deeplab_tf.run import RUN_FILE, Run
 
@@ -29,8 +29,13 @@ def convert(model: keras.Model, run: Run) -> bytes:
       run: whose run.json goes into the file's metadata.
 
     Raises:
-      UserError: the extra packages are not installed.
+      UserError: the extra packages are not installed, or the model rounds.
     """
+    if quantization.is_quantized(model):
+        raise UserError(
+            "ONNX cannot be had of a run of train.quantize=int8: its rounding is not "
+            "kept. Export the float run that it began with."
+        )
     try:
         import tf2onnx
     except ImportError:

@@ -10,6 +10,7 @@ from deeplab_tf import (
     backbones,
     blocks,
     folding,
+    onnx_file,
     quantization,
     tflite,
     tflite_file,
@@ -162,6 +163,11 @@ def test_folded_network_is_the_same(quantized):
     np.testing.assert_allclose(folded(picture), quantized(picture), atol=1e-3)
     kernel = np.asarray(folded.get_layer("conv").kernel)
     np.testing.assert_allclose(round_kernel(kernel, 3), kernel, rtol=1e-5)
+
+
+def test_onnx_is_refused(quantized, float_run):
+    with pytest.raises(UserError, match="its rounding is not kept"):
+        onnx_file.convert(quantized, float_run)
 
 
 @pytest.mark.parametrize("kind", ["none", "float16", "dynamic", "int16x8"])

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tiny_run
 
+import deeplab_tf
 from deeplab_tf import quantization, recalibration, training
 from deeplab_tf import run as runs
 from deeplab_tf.errors import UserError
@@ -30,7 +31,7 @@ def quantized_config(float_run, **settings):
             "train.batch_size": 2,
             "train.log_steps": 1,
             "train.checkpoint_steps": 2,
-            "train.eval_steps": 4,
+            "train.eval_steps": 0,
             **settings,
         }
     )
@@ -80,6 +81,15 @@ def test_kernels_train_and_ranges_stay(trained, float_run):
     assert moved == {"kernel", "bias", "low", "high"}  # low, high: by calibration
     measured = after.get_layer("logits.range")
     assert float(measured.low) < -1 or float(measured.high) > 1
+
+
+def test_loaded_run_predicts(trained, float_run):
+    run = runs.open_run(str(trained[0]))
+    picture = tiny_run.pictures(64, 81)
+    logits = runs.load_model(run)(np.float32(picture), training=False)
+    labels = deeplab_tf.load(trained[0]).predict(picture[0])
+    assert (labels == np.asarray(logits)[0].argmax(-1)).mean() > 0.9
+    assert len(set(labels.ravel())) > 1
 
 
 def test_trained_run_at_another_output_stride(trained):
