@@ -5,6 +5,7 @@ checkpoints/       the latest training states, for resuming
 best/              the weights of the best evaluation so far
 metrics.jsonl      one line a logged step or evaluation
 events/            the same for TensorBoard, and pictures
+post_mortem/       what was known of steps whose loss was not finite
 eval/<split>.json  what the eval command found
 """
 

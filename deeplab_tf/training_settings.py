@@ -187,7 +187,9 @@ class Train(Section):
         NOT_NEGATIVE,
     )
     stall_seconds: int = leaf(
-        1800, "A step that takes longer than this ends the run.", AT_LEAST_ONE
+        1800,
+        "A step or an evaluation that takes longer than this ends the run.",
+        AT_LEAST_ONE,
     )
     profile_steps: tuple[int, ...] = leaf(
         (),

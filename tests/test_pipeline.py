@@ -201,6 +201,22 @@ def test_mixing_does_not_depend_on_the_number_of_workers(dataset, mixing):
             np.testing.assert_array_equal(part["labels"], whole[step]["labels"][own])
 
 
+@pytest.mark.parametrize(("size", "replicas"), [(3, 1), (1, 1), (6, 2)])
+def test_pictures_without_a_partner_are_refused(dataset, size, replicas):
+    changes = {"train.batch_size": size, "augment.mixing": "cutmix"}
+    config = settings(dataset[0], **changes)
+    odd = rf"augment\.mixing=cutmix .* must be even; received {size // replicas}, as"
+    with pytest.raises(UserError, match=odd):
+        pipeline.make_train_dataset(config, dataset[1], replicas=replicas)
+
+
+def test_batches_are_endless_and_of_one_size(dataset):
+    """Else several workers, and TPUs, would get batches of unknown size."""
+    stream = pipeline.make_train_dataset(settings(dataset[0]), dataset[1], replicas=2)
+    assert stream.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert stream.element_spec["labels"].shape == (2, 41, 49)
+
+
 def test_resized_pictures_fill_the_crop_that_they_are_resized_to(dataset):
     """Sources of 50 to 70 pixels become at least 81 = 5 * 16 + 1 on each side."""
     changes = {"augment.min_scale": 1.0, "augment.max_scale": 1.0}
