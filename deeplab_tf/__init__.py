@@ -23,6 +23,11 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_LAZY])
 
 
+def _register_layers() -> None:
+    for module in ("padding", "quantized_layers"):
+        importlib.import_module(f"{__name__}.{module}")
+
+
 class _RegisterWithKeras(importlib.abc.MetaPathFinder):
     """Registers our layers as soon as Keras is imported.
 
@@ -41,13 +46,13 @@ class _RegisterWithKeras(importlib.abc.MetaPathFinder):
 
         def load_and_register(module: Any) -> None:
             load(module)
-            importlib.import_module("deeplab_tf.padding")
+            _register_layers()
 
         spec.loader.exec_module = load_and_register  # type: ignore[method-assign]
         return spec
 
 
 if "keras" in sys.modules:
-    importlib.import_module("deeplab_tf.padding")
+    _register_layers()
 else:
     sys.meta_path.insert(0, _RegisterWithKeras())

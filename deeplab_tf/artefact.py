@@ -26,7 +26,7 @@ class Artefact:
 
     Attributes:
       path: its file or folder.
-      format: "SavedModel", "TFLite" or "ONNX".
+      format: "SavedModel", "TFLite", "ONNX" or "Keras".
       run: what run.json holds; empty in a file from elsewhere.
       sizes: height, width of the pictures that it takes; empty: any.
       call: pictures uint8 [1, h, w, C] -> "logits" or "probabilities" float32
@@ -116,7 +116,7 @@ def open_artefact(path: str, num_threads: int | None = None) -> Artefact:
     """Opens an exported model.
 
     Args:
-      path: a SavedModel's folder, a .tflite or an .onnx file.
+      path: a SavedModel's folder, a .tflite, .onnx or .keras file.
       num_threads: of a file's runtime; None: as that chooses. (TensorFlow's threads
         belong to the process.)
 
@@ -133,13 +133,15 @@ def open_artefact(path: str, num_threads: int | None = None) -> Artefact:
             return _open_tflite(location, num_threads)
         if location.suffix == ".onnx":
             return _open_onnx(location, num_threads)
+        if location.suffix == ".keras":
+            return _open_keras(location)
     except UserError:
         raise
     except Exception as error:  # each runtime has exceptions of its own
         first = str(error).strip().split("\n")[0]
         raise UserError(f"{path}: cannot be loaded: {first}") from None
     raise UserError(
-        f"{path}: must be a SavedModel's folder, a .tflite or an .onnx file."
+        f"{path}: must be a SavedModel's folder, a .tflite, .onnx or .keras file."
     )
 
 
@@ -186,6 +188,20 @@ def _open_onnx(path: pathlib.Path, num_threads: int | None) -> Artefact:
     return Artefact(
         path=path,
         format="ONNX",
+        run=runner.run,
+        sizes=(),
+        call=runner,
+        infer=runner.infer,
+    )
+
+
+def _open_keras(path: pathlib.Path) -> Artefact:
+    from deeplab_tf.keras_file import KerasRunner
+
+    runner = KerasRunner(path)
+    return Artefact(
+        path=path,
+        format="Keras",
         run=runner.run,
         sizes=(),
         call=runner,

@@ -99,6 +99,17 @@ class _Rounded(keras.layers.Layer):
             shape=(channels,), initializer="ones", name="factor", trainable=False
         )
 
+    def save_own_variables(self, store: Any) -> None:
+        """Into a .keras file; Keras' own convolution writes the first two alone."""
+        super().save_own_variables(store)
+        if "2" not in store.keys():  # noqa: SIM118 (the store is no dictionary)
+            store["2"] = self.factor
+
+    def load_own_variables(self, store: Any) -> None:
+        """What `save_own_variables` wrote."""
+        super().load_own_variables(store)
+        self.factor.assign(store["2"])
+
     def rounded(self) -> tf.Tensor:
         """The kernel that convolves, with the gradient of no rounding."""
         shape = [1, 1, 1, 1]

@@ -28,7 +28,7 @@ LEVELS = (
     "drawing run_log artefact folding proof tflite tflite_file tflite_runner "
     "tiling segmenter reporting report_data report_curves gallery exploration "
     "artefact_labels "
-    "tflite_metadata measurement onnx_file layer_errors quantization",
+    "tflite_metadata measurement onnx_file keras_file layer_errors quantization",
     "flags exporting train launch recalibrate eval vis report explore import_tf1",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}

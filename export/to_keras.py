@@ -1,0 +1,36 @@
+"""Writes a run as a .keras file, which keras.models.load_model reads where this project
+is installed, to train on or to change.
+
+The file appears only after it was loaded again and agrees with the run's model;
+OUTPUT.proof.json says how well. `unzip OUTPUT run.json` gives the run's settings.
+
+Example:
+  python export/to_keras.py --run_dir=runs/voc --output=voc.keras
+"""
+
+import pathlib
+
+from absl import flags as absl_flags
+
+from deeplab_tf import exporting, flags
+from deeplab_tf.errors import UserError
+
+FLAGS = absl_flags.FLAGS
+absl_flags.DEFINE_string("output", None, "File to write, .keras.", required=True)
+
+
+def main() -> None:
+    """Parses, saves, compares."""
+    output = pathlib.Path(FLAGS.output)
+    if output.suffix != ".keras" or output.is_dir():
+        raise UserError(f"--output must be a file FILE.keras; received {output}.")
+    run, model = exporting.load()
+    from deeplab_tf import keras_file
+
+    with exporting.proven(output, run, model, exact=True) as path:
+        keras_file.save(model, run, path)
+
+
+if __name__ == "__main__":
+    exporting.define_flags()
+    flags.run(main)
