@@ -138,13 +138,19 @@ def test_not_a_number_is_no_agreement():
         agreement.require_miou("it", 1.0)
 
 
-def test_released_file_and_its_golden_mask(shared_dir):
+@pytest.mark.parametrize("name", ["rotation0", "rotation90_flop"])
+def test_released_file_and_its_golden_masks(shared_dir, name):
     """A mask holds ten times the class, in the frame of its picture."""
     folder = shared_dir / "weights/tflite/golden"
     released = artefact.open_artefact(str(folder / "deeplabv3.tflite"))
-    picture = Image.open(folder / "segmentation_input_rotation0.jpg")
-    golden = np.asarray(Image.open(folder / "segmentation_golden_rotation0.png"))
-    assert (10 * released.labels(np.asarray(picture)) == golden).mean() >= 0.999
+    picture = np.asarray(Image.open(folder / f"segmentation_input_{name}.jpg"))
+    golden = np.asarray(Image.open(folder / f"segmentation_golden_{name}.png"))
+    # The turned picture is turned back for the network, and so is the mask of it.
+    turns = "flop" in name
+    upright = np.rot90(picture)[:, ::-1] if turns else picture
+    labels = released.labels(np.ascontiguousarray(upright))
+    labels = np.rot90(labels)[:, ::-1] if turns else labels
+    assert (10 * labels == golden).mean() >= 0.999
 
 
 @pytest.mark.parametrize("build", ["", "_toco"])
