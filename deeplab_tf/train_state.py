@@ -95,7 +95,9 @@ class TrainState:
           UserError: the checkpoint is damaged or of another program.
         """
         try:
-            self.checkpoint.read(path).assert_existing_objects_matched()
+            status = self.checkpoint.read(path)
+            status.assert_existing_objects_matched()
+            status.expect_partial()  # how many were written is left to the manager
         except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(

@@ -237,8 +237,8 @@ class _Loop:
             return records.describe_read_error(error, paths)
         if isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError):
             return UserError(
-                f"a worker is gone ({str(error).splitlines()[0]}); start the group "
-                "again to resume from the last checkpoint."
+                f"a worker is gone ({type(error).__name__}); start the group again to "
+                "resume from the last checkpoint."
             )
         return error
 

@@ -135,7 +135,7 @@ def test_a_killed_worker_is_noticed_and_a_restarted_group_loses_nothing(
     wait_for_lines(tmp_path, 8, process)
     then = time.monotonic()
     os.kill(workers_of(process)[worker], 9)
-    told = process.stderr.read()
+    _, told = process.communicate()
     assert process.wait() == 0
     print(f"{time.monotonic() - then:.0f} s to notice, start and end\n{told[-3000:]}")
     assert "a worker is gone" in told
@@ -146,7 +146,7 @@ def test_sigterm_saves_the_very_step_of_two_workers(config, two_workers, tmp_pat
     process = start(launch(config, tmp_path))
     wait_for_lines(tmp_path, 7, process)
     process.terminate()
-    told = process.stderr.read()
+    _, told = process.communicate()
     assert process.wait() == 128 + 15
     step = last_step(tmp_path)
     assert f"stopped by SIGTERM after step {step}, which is saved" in told
