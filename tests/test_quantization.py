@@ -146,7 +146,8 @@ def test_file_is_the_trained_network(quantized, float_run):
 
 def test_gates_and_hard_swish(float_run):
     """The file's hard swish computes in fewer bits than the others."""
-    model = quantization.quantize(few_layers("hard_swish", gated=True))
+    network = few_layers("hard_swish", gated=True)
+    model = quantization.quantize(network)
     quantization.calibrate(model, pictures(5))
     content = tflite.convert(model, float_run, [SIZE], quantize="int8")
     (picture,) = pictures(1, seed=50)
@@ -154,6 +155,8 @@ def test_gates_and_hard_swish(float_run):
     steps = np.abs(given - np.asarray(model(picture, training=False))) / step
     assert steps.max() < 4.5
     assert steps.mean() < 0.3
+    exact = np.asarray(network(picture, training=False))
+    assert np.abs(given - exact).mean() < 0.02 * np.ptp(exact)
 
 
 def test_folded_network_is_the_same(quantized):
