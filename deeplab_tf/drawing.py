@@ -97,7 +97,7 @@ def draw(
     for name, image, labels in itertools.islice(examples, limit):
         name = _free_name(name, taken)
         predictions, confidence = predict.labels_and_confidence(image[None])
-        drawn = _Drawn(
+        drawn = Drawn(
             image=image,
             labels=labels,
             predictions=predictions[0],
@@ -117,7 +117,7 @@ def draw(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Drawn:
+class Drawn:
     """A picture and what was predicted for it."""
 
     image: np.ndarray
@@ -127,15 +127,15 @@ class _Drawn:
     info: DatasetInfo
 
 
-def _mask(drawn: _Drawn) -> Image.Image:
+def _mask(drawn: Drawn) -> Image.Image:
     return visualization.palette_image(drawn.predictions, drawn.info.colormap)
 
 
-def _raw(drawn: _Drawn) -> Image.Image:
+def _raw(drawn: Drawn) -> Image.Image:
     return Image.fromarray(drawn.predictions)
 
 
-def _overlay(drawn: _Drawn) -> Image.Image:
+def _overlay(drawn: Drawn) -> Image.Image:
     return Image.fromarray(
         visualization.side_by_side(
             drawn.image, drawn.predictions, drawn.info.colormap, drawn.labels
@@ -143,13 +143,13 @@ def _overlay(drawn: _Drawn) -> Image.Image:
     )
 
 
-def _confidence(drawn: _Drawn) -> Image.Image | None:
+def _confidence(drawn: Drawn) -> Image.Image | None:
     if drawn.confidence is None:
         return None
     return Image.fromarray(visualization.confidence_map(drawn.confidence))
 
 
-def _errors(drawn: _Drawn) -> Image.Image | None:
+def _errors(drawn: Drawn) -> Image.Image | None:
     if drawn.labels is None:
         return None
     return Image.fromarray(
@@ -159,7 +159,7 @@ def _errors(drawn: _Drawn) -> Image.Image | None:
     )
 
 
-KINDS: Mapping[str, Callable[[_Drawn], Image.Image | None]] = {
+KINDS: Mapping[str, Callable[[Drawn], Image.Image | None]] = {
     "masks": _mask,
     "overlays": _overlay,
     "raw": _raw,
@@ -168,7 +168,7 @@ KINDS: Mapping[str, Callable[[_Drawn], Image.Image | None]] = {
 }
 
 
-def _submitted(drawn: _Drawn, submission: Submission) -> Image.Image:
+def _submitted(drawn: Drawn, submission: Submission) -> Image.Image:
     values = submission.values[drawn.predictions]
     if submission.is_palette:
         return visualization.palette_image(values, drawn.info.colormap)

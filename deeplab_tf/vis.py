@@ -11,11 +11,14 @@ Examples:
   python -m deeplab_tf.vis --run_dir=runs/voc --split=val --limit=20 --output_dir=out
   python -m deeplab_tf.vis --run_dir=runs/voc --images=holiday/ --output_dir=out
   python -m deeplab_tf.vis --run_dir=runs/voc --images='holiday/*.jpg' --output_dir=out
+  python -m deeplab_tf.vis --run_dir=runs/voc --images=drive.mp4 --output_dir=out
   python -m deeplab_tf.vis --run_dir=runs/voc --images=satellite.png --output_dir=out \\
       --tile_size=1025 --kinds=masks,confidence
   python -m deeplab_tf.vis --run_dir=runs/city --split=test --output_dir=out \\
       --kinds=masks --submission=cityscapes
 """
+
+from typing import Any
 
 from absl import flags as absl_flags
 
@@ -24,7 +27,7 @@ from deeplab_tf.errors import UserError, unknown
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("split", None, "Split of the run's data set to draw.")
-absl_flags.DEFINE_string("images", None, "Folder, glob or file to draw instead.")
+absl_flags.DEFINE_string("images", None, "Folder, glob, file or film to draw instead.")
 absl_flags.DEFINE_string("output_dir", None, "Folder to write to.", required=True)
 absl_flags.DEFINE_string("dataset_dir", None, "Folder of the shards, if it moved.")
 absl_flags.DEFINE_integer("limit", None, "At most so many pictures.", lower_bound=1)
@@ -46,40 +49,54 @@ def main() -> None:
     if (FLAGS.split is None) == (FLAGS.images is None):
         raise UserError("give either --split or --images.")
     quiet.import_tensorflow()
-    from deeplab_tf import drawing, inference, tiling
+    from deeplab_tf import drawing, video
     from deeplab_tf import run as runs
 
     for kind in FLAGS.kinds:
         if kind not in drawing.KINDS:
             raise unknown("kind of picture", kind, drawing.KINDS)
     run = runs.open_run(FLAGS.run_dir)
-    if FLAGS.images is not None:
-        examples = drawing.read_pictures(FLAGS.images, run.info.channels)
+    target = {
+        "output_dir": FLAGS.output_dir,
+        "limit": FLAGS.limit,
+        "kinds": FLAGS.kinds,
+    }
+    if FLAGS.images is not None and video.is_film(FLAGS.images):
+        count = video.draw(FLAGS.images, _labeller(run), run.info, **target)
+        what, folders = "frames", FLAGS.kinds
     else:
-        dataset_dir, info = runs.dataset(run, FLAGS.dataset_dir)
-        examples = drawing.read_examples(dataset_dir, info, FLAGS.split)
+        wanted = FLAGS.submission
+        form = submission.get(wanted, run.info.class_names) if wanted else None
+        examples, labeller = _examples(run), _labeller(run)
+        count = drawing.draw(examples, labeller, run.info, submission=form, **target)
+        what, folders = "pictures", [*FLAGS.kinds, *(["submission"] if form else [])]
+    print(f"{count} {what} drawn in {FLAGS.output_dir}: {', '.join(folders)}")
+
+
+def _examples(run: Any) -> Any:
+    """The pictures that the flags name."""
+    from deeplab_tf import drawing
+    from deeplab_tf import run as runs
+
+    if FLAGS.images is not None:
+        return drawing.read_pictures(FLAGS.images, run.info.channels)
+    dataset_dir, info = runs.dataset(run, FLAGS.dataset_dir)
+    return drawing.read_examples(dataset_dir, info, FLAGS.split)
+
+
+def _labeller(run: Any) -> Any:
+    """The run's model as the flags want it."""
+    from deeplab_tf import inference, tiling
+    from deeplab_tf import run as runs
+
     model = runs.load_model(
         run, output_stride=FLAGS.output_stride, checkpoint=FLAGS.checkpoint
     )
-    predictor = inference.make_predictor(
-        model,
-        scales=flags.numbers(FLAGS.scales, "scales"),
-        flip=FLAGS.flip,
-        frozen=True,
+    scales = flags.numbers(FLAGS.scales, "scales")
+    predict = inference.make_predictor(
+        model, scales=scales, flip=FLAGS.flip, frozen=True
     )
-    tiled = tiling.make_tiled(predictor, FLAGS.tile_size) if FLAGS.tile_size else None
-    wanted = FLAGS.submission
-    count = drawing.draw(
-        examples,
-        tiled or predictor,
-        run.info,
-        FLAGS.output_dir,
-        limit=FLAGS.limit,
-        kinds=FLAGS.kinds,
-        submission=submission.get(wanted, run.info.class_names) if wanted else None,
-    )
-    folders = ", ".join([*FLAGS.kinds, *(["submission"] if wanted else [])])
-    print(f"{count} pictures drawn in {FLAGS.output_dir}: {folders}")
+    return tiling.make_tiled(predict, FLAGS.tile_size) if FLAGS.tile_size else predict
 
 
 if __name__ == "__main__":

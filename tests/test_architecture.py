@@ -27,7 +27,7 @@ LEVELS = (
     "model_zoo released_data initialization "
     "drawing run_log artefact folding proof tflite tflite_file tflite_runner "
     "tiling segmenter reporting report_data report_curves gallery exploration "
-    "artefact_labels "
+    "artefact_labels video "
     "tflite_metadata measurement onnx_file keras_file layer_errors quantization",
     "flags exporting train launch recalibrate eval vis report explore import_tf1",
 )
