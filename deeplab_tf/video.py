@@ -100,19 +100,23 @@ def _writer(path: pathlib.Path, rate: Any) -> Iterator[Any]:
     """Yields a function that appends a picture."""
     av = _pyav()
     with files.replacing(path) as temporary, av.open(str(temporary), "w") as film:
-        stream = film.add_stream("libx264", rate=rate)
-        stream.pix_fmt = "yuv420p"  # what every player takes
+        streams: list[Any] = []  # one, opened when the size is known
 
         def write(picture: Image.Image | None) -> None:
             if picture is None:
                 raise UserError("the model gives no confidence; draw other --kinds.")
             pixels = _even(np.asarray(picture.convert("RGB")))
-            if not stream.width:
-                stream.height, stream.width = pixels.shape[:2]
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+            if not streams:
+                height, width = pixels.shape[:2]
+                # yuv420p is what every player takes.
+                options = {"height": height, "width": width, "pix_fmt": "yuv420p"}
+                streams.append(film.add_stream("libx264", rate, **options))
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            film.mux(streams[0].encode(frame))
 
         yield write
-        film.mux(stream.encode())
+        for stream in streams:
+            film.mux(stream.encode())
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:
