@@ -64,46 +64,51 @@ class Need:
         return int(maps + self.replicas * (held + gradients + graph) + _PROGRAM)
 
 
-def check(need: Need, config: Config, free: int, sharing: int = 1) -> tuple[str, str]:
+def check(
+    need: Need, config: Config, free: int | None, memories: int = 1
+) -> tuple[str, list[str]]:
     """Compares what a run needs with what is free.
 
     Args:
       need: of its network.
       config: its batch, parts, crop and stride.
-      free: bytes.
-      sharing: memories, each of which takes its part of a batch.
+      free: bytes of one memory; None: not known.
+      memories: over which a batch is spread.
 
     Returns:
-      What is needed and free, and a warning with proposals, empty if it fits.
+      What is needed and free, and a warning with proposals if it does not fit.
     """
-    at_once = -(-config.train.batch_size // sharing // config.train.accumulate_steps)
+    at_once = -(-config.train.batch_size // memories // config.train.accumulate_steps)
     needed = need.bytes(at_once, config.data.crop_size)
-    told = f"memory: about {needed / _GIB:.1f} GiB of {free / _GIB:.1f} GiB free"
+    told = f"memory: about {needed / _GIB:.1f} GiB"
+    if free is None:
+        return told, []
+    told += f" of {free / _GIB:.1f} GiB free"
     if needed <= free:
-        return told, ""
+        return told, []
     fitting = {
         flag: value
-        for flag, value, pictures, crop in _tries(config, sharing)
+        for flag, value, pictures, crop in _tries(config, memories)
         if need.bytes(pictures, crop) <= free
     }
     texts = [f"--{flag}={value}" for flag, value in fitting.items()]
     if config.model.output_stride == 8:
         texts.append("--model.output_stride=16")
     advice = f"Try {' or '.join(texts)}." if texts else "Try a smaller backbone."
-    return told, f"{told}: the run may end for lack of memory. {advice}"
+    return told, [f"{told}: the run may end for lack of memory. {advice}"]
 
 
-def _tries(config: Config, sharing: int) -> Iterator[_Try]:
+def _tries(config: Config, memories: int) -> Iterator[_Try]:
     """Ever larger requests: of each flag the last that fits is the one to take."""
     batch, parts = config.train.batch_size, config.train.accumulate_steps
     crop = config.data.crop_size
-    at_once = -(-batch // sharing // parts)
+    at_once = -(-batch // memories // parts)
     for part in range(batch, parts, -1):
         if batch % part == 0:
-            pictures = -(-batch // sharing // part)
+            pictures = -(-batch // memories // part)
             yield "train.accumulate_steps", str(part), pictures, crop
     for pictures in range(1, at_once):
-        yield "train.batch_size", str(pictures * sharing * parts), pictures, crop
+        yield "train.batch_size", str(pictures * memories * parts), pictures, crop
     for eighths in range(1, 8):
         smaller = tuple((side - 1) * eighths // 128 * 16 + 1 for side in crop)
         if min(smaller) >= _LEAST_CROP:

@@ -141,8 +141,8 @@ def make_tiled(
 def places(length: int, tile: int, overlap: float) -> list[tuple[int, np.ndarray]]:
     """Starts of the tiles along a side, and the weights of each one's pixels.
 
-    The last tile ends with the picture and may be up to 31 pixels longer. Weights are a power of the
-    Hann window, divided by the sum of all tiles' windows at that place.
+    The last tile ends with the picture and may be up to 31 pixels longer. Weights are
+    a power of the Hann window, divided by the sum of all tiles' windows at that place.
     """
     step = max(1, int(tile * (1 - overlap)) // _STEP) * _STEP
     last = max(0, length - tile) // _STEP * _STEP

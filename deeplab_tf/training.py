@@ -5,17 +5,16 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from absl import logging
 
 from deeplab_tf import (
     distribution,
     evaluation,
     initialization,
     interruption,
+    preflight,
     train_state,
 )
 from deeplab_tf import run as runs
-from deeplab_tf.class_weights import absent_classes
 from deeplab_tf.config import Config
 from deeplab_tf.data import info as dataset_info
 from deeplab_tf.data import records
@@ -64,12 +63,10 @@ def train(
         initialization.start_from(state.model, run)
         state.refresh_evaluated(first=True)
         _require_finite(state, run)
-    for message in (
-        *absent_classes(info, config.data.train_split),
-        *untrained_rates(config),
-    ):
-        logging.warning(message)
-    with RunLog(run, state.step_number, distribution.is_chief(strategy)) as log:
+    is_chief = distribution.is_chief(strategy)
+    if is_chief:
+        preflight.tell(config, info, state, strategy)
+    with RunLog(run, state.step_number, is_chief) as log:
         return _Loop(run, strategy, state, log, callbacks).run()
 
 
@@ -80,28 +77,6 @@ def _require_finite(state: TrainState, run: Run) -> None:
             f"train.init_checkpoint={run.config.train.init_checkpoint}: not finite: "
             f"{', '.join(broken)}."
         )
-
-
-def untrained_rates(config: Config) -> list[str]:
-    """A message where atrous rates reach past the map of a training crop.
-
-    The outer taps of such a branch see nothing but padding in training. On larger
-    pictures they see features, with the weights that they began with.
-    """
-    if config.model.context != "aspp":
-        return []
-    # Rates are stated at output stride 16, where the map has this many pixels a side.
-    side = (min(config.data.crop_size) - 1) // 16 + 1
-    rates = [rate for rate in config.model.atrous_rates if rate >= side]
-    if not rates:
-        return []
-    smaller = ",".join(str(max(1, side * part // 6)) for part in (1, 2, 3))
-    return [
-        f"model.atrous_rates {', '.join(map(str, rates))} reach past the {side} pixels "
-        "of a training crop's map: on pictures larger than the crop their outer taps "
-        "are untrained. Take a larger data.crop_size or smaller rates, as "
-        f"--model.atrous_rates={smaller}."
-    ]
 
 
 class _Loop:
@@ -147,7 +122,10 @@ class _Loop:
             while state.step_number < settings.steps and not stopped:
                 self._call(steps, batches)
                 alive()
-                interrupted, stopped = agree(stop.is_set(), self._stop_training())
+                try:
+                    interrupted, stopped = agree(stop.is_set(), self._stop_training())
+                except tf.errors.OpError as error:  # nobody answers
+                    raise self._explain(error) from error
                 if interrupted:
                     self._interrupt()
             if stopped:
@@ -235,7 +213,8 @@ class _Loop:
                 data.dataset_dir, self._run.info, data.train_split
             )
             return records.describe_read_error(error, paths)
-        if isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError):
+        gone = tf.errors.UnavailableError, tf.errors.AbortedError
+        if isinstance(error, gone) or "Collective ops is aborted" in str(error):
             return UserError(
                 f"a worker is gone ({type(error).__name__}); start the group again to "
                 "resume from the last checkpoint."

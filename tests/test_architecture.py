@@ -22,7 +22,7 @@ LEVELS = (
     "data.records data.augment encoded_picture quantized_layers",
     "model objective data.pipeline memory",
     "run training evaluation inference serving tf1_checkpoint distribution "
-    "train_state train_step interruption post_mortem recovery recalibration "
+    "train_state train_step preflight interruption post_mortem recovery recalibration "
     "tf1_names tf1_recognition tf1_import tf1_graph tf1_verification "
     "model_zoo released_data initialization "
     "drawing run_log artefact folding proof tflite tflite_file tflite_runner "

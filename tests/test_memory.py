@@ -37,20 +37,21 @@ def test_what_fits_is_told_without_a_warning():
     told, warning = memory.check(found, Config(), 64 * 2**30)
     size = found.bytes(Config().train.batch_size, Config().data.crop_size) / 2**30
     assert told == f"memory: about {size:.1f} GiB of 64.0 GiB free"
-    assert warning == ""
+    assert warning == []
+    assert memory.check(found, Config(), None) == (told.partition(" of")[0], [])
 
 
-@pytest.mark.parametrize("sharing", [1, 2])
-def test_proposals_are_the_largest_that_fit(sharing):
+@pytest.mark.parametrize("memories", [1, 2])
+def test_proposals_are_the_largest_that_fit(memories):
     found = need()
     config = Config().replace({"data.crop_size": CROP, "train.batch_size": 16})
-    at_once = 16 // sharing
+    at_once = 16 // memories
     free = (found.bytes(at_once, CROP) + found.bytes(1, CROP)) // 2
-    told, warning = memory.check(found, config, free, sharing)
+    told, (warning,) = memory.check(found, config, free, memories)
     assert warning.startswith(told)
     batch = int(re.search(r"--train.batch_size=(\d+)", warning)[1])
-    assert found.bytes(batch // sharing, CROP) <= free
-    assert found.bytes(batch // sharing + 1, CROP) > free
+    assert found.bytes(batch // memories, CROP) <= free
+    assert found.bytes(batch // memories + 1, CROP) > free
     parts = int(re.search(r"--train.accumulate_steps=(\d+)", warning)[1])
     assert found.bytes(at_once // parts, CROP) <= free
     assert found.bytes(at_once // (parts // 2), CROP) > free
@@ -61,9 +62,9 @@ def test_proposals_are_the_largest_that_fit(sharing):
 
 
 def test_a_smaller_backbone_where_nothing_else_helps():
-    assert "smaller backbone" in memory.check(need(), Config(), 1)[1]
+    assert "smaller backbone" in memory.check(need(), Config(), 1)[1][0]
     fine = Config().replace({"model.output_stride": 8})
-    assert "--model.output_stride=16" in memory.check(need(), fine, 1)[1]
+    assert "--model.output_stride=16" in memory.check(need(), fine, 1)[1][0]
 
 
 def test_replicas_of_one_process_share_its_memory():

@@ -169,23 +169,6 @@ def test_batch_norm_momentum_fits_the_length_of_the_run():
     assert batch_norm_momentum(config) == 0.5
 
 
-@pytest.mark.parametrize(
-    ("crop", "rates", "named"),
-    [
-        ((513, 513), (6, 12, 18), []),
-        ((257, 257), (6, 12, 18), [18]),
-        ((257, 513), (3, 6, 9), []),
-        ((129, 129), (6, 12, 18), [12, 18]),
-    ],
-)
-def test_rates_that_a_crop_cannot_train_are_named(crop, rates, named):
-    config = Config().replace({"data.crop_size": crop, "model.atrous_rates": rates})
-    messages = training.untrained_rates(config)
-    assert len(messages) == bool(named)
-    for message in messages:
-        assert f"model.atrous_rates {', '.join(map(str, named))} reach" in message
-
-
 def test_a_damaged_checkpoint_is_named(finished, config, tmp_path):
     import shutil
 
