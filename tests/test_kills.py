@@ -89,16 +89,16 @@ def test_twenty_random_kills_lose_nothing(config, undisturbed, tmp_path):
 
 
 def test_a_stalled_input_ends_in_a_clear_error(config, tmp_path):
-    """A pipe that nobody writes to, as a file system that hangs."""
+    """Shards become pipes that nobody writes to, as on a file system that hangs."""
     tiny_dataset.write(tmp_path)
-    shard = tmp_path / "train-00001-of-00003.tfrecord"
-    shard.unlink()
-    os.mkfifo(shard)
-    stalled = config.replace(
-        {"data.dataset_dir": str(tmp_path), "train.stall_seconds": 5}
-    )
-    process = start(command(stalled, tmp_path / "run"))
+    # Longer than the first step, which traces.
+    stalled = {"data.dataset_dir": str(tmp_path), "train.stall_seconds": 40}
+    process = start(command(config.replace(stalled), tmp_path / "run"))
+    wait_for_lines(tmp_path / "run", 3, process)
+    for shard in tmp_path.glob("train-*.tfrecord"):
+        shard.unlink()
+        os.mkfifo(shard)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "no training step for 5 s (train.stall_seconds)" in told
+    assert "no training step for 40 s (train.stall_seconds)" in told
     assert "Traceback" not in told
