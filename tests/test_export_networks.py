@@ -6,7 +6,7 @@ import pytest
 import tiny_run
 from ai_edge_litert.interpreter import Interpreter
 
-from deeplab_tf import backbones, tflite, tflite_file
+from deeplab_tf import backbones, folding, tflite, tflite_file
 from deeplab_tf import run as runs
 from deeplab_tf.model import build_model
 
@@ -53,3 +53,43 @@ def test_heads(run, settings):
 def test_backbones(run, settings, stride):
     wide = {"model.depth_multiplier": 1.0} if "mobilenet" not in str(settings) else {}
     check(run, {**settings, **wide}, (65, 48), stride)
+
+
+# int16x8 has no kernel for hard-swish, which the exporter says.
+FORMATS = [
+    (backbone, stride, size, kind)
+    for backbone in ("mobilenet_v2", "mobilenet_v3_large", "resnet_50", "xception_65")
+    for stride, size in ((8, (64, 96)), (16, (65, 97)), (16, (66, 83)))
+    for kind in tflite.KINDS
+    if (backbone, kind) != ("mobilenet_v3_large", "int16x8")
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backbone", "stride", "size", "kind"), FORMATS)
+def test_formats(run, backbone, stride, size, kind):
+    settings = {"model.backbone": backbone, "model.output_stride": stride}
+    if "mobilenet" not in backbone:
+        settings["model.depth_multiplier"] = 1.0
+    model = build_model(run.config.replace(settings).model, run.info.num_classes)
+    tiny_run.randomize(model)
+    pictures = tiny_run.pictures(*size)
+    content = tflite.convert(
+        model, run, [size], quantize=kind, calibration=lambda _: [pictures]
+    )
+    assert tflite_file.faults(content) == []
+    runner = Interpreter(model_content=content).get_signature_runner()
+    (details,) = runner.get_input_details().values()
+    taken = pictures.astype(details["dtype"])
+    logits = runner(pictures=taken)["logits"]
+    assert logits.shape == (1, *size, run.info.num_classes)
+    assert details["dtype"] == (np.uint8 if kind == "int8" else np.float32)
+    assert logits.dtype == (np.int8 if kind == "int8" else np.float32)
+    if kind in ("none", "float16"):
+        network = folding.fold(model)
+        if kind == "float16":  # random networks amplify what is rounded away
+            rounded = [np.float32(np.float16(w)) for w in network.get_weights()]
+            network.set_weights(rounded)
+        expected = np.asarray(network(np.float32(pictures), training=False))
+        limit = 2e-3 * np.ptp(expected)
+        np.testing.assert_allclose(logits, expected, atol=limit)
