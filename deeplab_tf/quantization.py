@@ -13,10 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf import folding, padding
+from deeplab_tf import folding
 from deeplab_tf.errors import UserError
 from deeplab_tf.layers import ResizeLike, WindowMean
-from deeplab_tf.padding import CutLike
+from deeplab_tf.padding import CutLike, Pad
 from deeplab_tf.quantized_layers import (
     FakeQuantize,
     HardSigmoid,
@@ -26,18 +26,14 @@ from deeplab_tf.quantized_layers import (
     QuantizedDepthwiseConv2D,
 )
 
-
-def _is_layer(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, keras.layers.Layer)
-
-
 # These move or gather values. The file has the result in the range of their maps.
 _MOVING: tuple[Any, ...] = (
     keras.layers.ZeroPadding2D,
     keras.layers.MaxPooling2D,
     keras.layers.Dropout,
     keras.layers.Concatenate,
-    *(kind for kind in vars(padding).values() if _is_layer(kind)),
+    Pad,
+    CutLike,
 )
 _SIZED_BY_THE_SECOND = (ResizeLike, CutLike)
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
