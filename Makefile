@@ -36,7 +36,7 @@ demo: $(INSTALLED) $(DEMO)/data/dataset.json
 		--pictures=$(DEMO)/pictures
 
 test: lint types
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -27,7 +27,7 @@ def render(subjects: Sequence[Subject], created: str) -> str:
         f"{first.result['num_images']} pictures, {html.escape(created)}</p>"
     )
     sections = [
-        ("Summary", _summary(subjects)),
+        ("Summary", _summary(subjects) + _manner(subjects)),
         ("Classes", _classes(subjects)),
         ("Training", report_curves.training(subjects)),
         ("Boundaries", report_curves.boundaries(subjects)),
@@ -58,6 +58,26 @@ def _summary(subjects: Sequence[Subject]) -> str:
         for number, one in enumerate(subjects)
     ]
     return page.table(["run", *columns], rows) + _paired(subjects)
+
+
+def _manner(subjects: Sequence[Subject]) -> str:
+    """How each run was evaluated, where not plainly: the scores depend on it."""
+    lines = []
+    for one in subjects:
+        result, stride = one.result, one.run.config.model.output_stride
+        scales = result.get("scales", [1.0])
+        parts = [
+            f"scales {', '.join(map(str, scales))}" if scales != [1.0] else "",
+            "with the mirrored picture" if result.get("flip") else "",
+            f"tiles of {result['tile_size']}" if result.get("tile_size") else "",
+            f"output stride {result['output_stride']}"
+            if result.get("output_stride", stride) not in (None, stride)
+            else "",
+        ]
+        if any(parts):
+            told = ", ".join(filter(None, parts))
+            lines.append(f"{html.escape(one.name)} was evaluated at {told}.")
+    return f'<p class="soft">{"<br>".join(lines)}</p>' if lines else ""
 
 
 def _tiles(one: Subject) -> Iterable[str]:

@@ -130,6 +130,17 @@ def test_a_browser_shows_it_without_complaint(report, tmp_path, width):
     assert pixels.std() > 5  # not a blank page
 
 
+def test_how_it_was_evaluated_is_told(run_dir, report, tmp_path):
+    assert "was evaluated at" not in report.read_text()
+    averaged = shutil.copytree(run_dir, tmp_path / "averaged")
+    flags = ("--scales=0.75,1.0", "--flip", "--output_stride=8")
+    assert command("eval", f"--run_dir={averaged}", *flags)[0] == 0
+    output = tmp_path / "report.html"
+    assert command("report", f"--run_dir={averaged}", f"--output={output}")[0] == 0
+    told = "averaged was evaluated at scales 0.75, 1.0, with the mirrored picture, "
+    assert f"{told}output stride 8." in output.read_text()
+
+
 def test_report_without_evaluation_tells_what_to_run(tmp_path):
     run = tiny_run.write(tmp_path)
     code, output = command("report", f"--run_dir={run}")
