@@ -71,6 +71,7 @@ def test_formats(run, backbone, stride, size, kind):
     settings = {"model.backbone": backbone, "model.output_stride": stride}
     if "mobilenet" not in backbone:
         settings["model.depth_multiplier"] = 1.0
+    keras.utils.set_random_seed(0)
     model = build_model(run.config.replace(settings).model, run.info.num_classes)
     tiny_run.randomize(model)
     pictures = tiny_run.pictures(*size)
