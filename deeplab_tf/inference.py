@@ -126,7 +126,9 @@ class Predictor:
             probabilities = self._probabilities(pictures)
             return _highest(probabilities), tf.reduce_max(probabilities, -1)
         logits = self._logits(pictures)
-        return _highest(logits), tf.reduce_max(tf.nn.softmax(logits), -1)
+        # The winner's softmax, without those of all the others.
+        above = logits - tf.reduce_max(logits, -1, keepdims=True)
+        return _highest(logits), 1.0 / tf.reduce_sum(tf.exp(above), -1)
 
     def _apply(
         self, function: Callable[..., Any], pictures: Any, *means: tf.Tensor
