@@ -13,6 +13,7 @@ from tensorflow.python.client import device_lib
 
 from deeplab_tf import cost
 from deeplab_tf.config import Config
+from deeplab_tf.quantized_layers import FakeQuantize
 
 _GIB = 2**30
 # Layers whose output the backward pass needs. Normalisation and resizing hand their
@@ -25,6 +26,7 @@ _KEPT = (
     keras.layers.Add,
     keras.layers.Multiply,
     keras.layers.Concatenate,
+    FakeQuantize,
 )
 _LOGIT_MAPS = 3  # the logits, their loss's gradient, and that of the logits
 # Fitted to what `benchmarks/training.py` measures on CPUs: maps that live for a moment

@@ -77,6 +77,10 @@ class FakeQuantize(keras.layers.Layer):
             inputs, tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high)
         )
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The same."""
+        return input_shape
+
 
 class _Rounded(keras.layers.Layer):
     """A convolution whose kernel is a trained one times a fixed factor, rounded.
@@ -187,6 +191,10 @@ class HardSigmoid(keras.layers.Layer):
         y = tf.nn.relu6(inputs + 3.0)
         y = tf.quantization.fake_quant_with_min_max_args(y, 0.0, 6.0) * (1 / 6)
         return tf.quantization.fake_quant_with_min_max_args(y, 0.0, 1.0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The same."""
+        return input_shape
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

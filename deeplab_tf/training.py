@@ -95,6 +95,7 @@ class _Loop:
         self._chief = distribution.is_chief(strategy)
         self._recovery = Recovery(run, state, self._chief)
         self._result: dict[str, Any] = {}
+        self._saved = (-1, 0)  # step and rollbacks of the last checkpoint
         self._callbacks = keras.callbacks.CallbackList(
             list(callbacks), model=state.model, add_history=False, add_progbar=False
         )
@@ -195,8 +196,10 @@ class _Loop:
 
     def _save(self, step: int) -> None:
         self._state.refresh_evaluated()
-        if not self._chief:
+        state = (step, int(self._state.rollbacks.numpy()))
+        if not self._chief or state == self._saved:
             return
+        self._saved = state
         try:
             self._checkpoints.save(step)
         except (tf.errors.ResourceExhaustedError, tf.errors.UnknownError) as error:
