@@ -49,7 +49,9 @@ class Pad(keras.layers.Layer):
         for axis, wanted in enumerate(least):
             known = isinstance(sides[axis], int)
             sides[axis] = (max if known else tf.maximum)(sides[axis], wanted)
-        return [-(-(side - 1) // self.stride) * self.stride + 1 for side in sides]
+        # Nothing negative is divided: ONNX rounds that towards zero.
+        stride = self.stride
+        return [(side + stride - 2) // stride * stride + 1 for side in sides]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """(B, H, W, C)."""

@@ -1,12 +1,14 @@
 """Every network of the library keeps its function in a clean .tflite file."""
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
 import tiny_run
 from ai_edge_litert.interpreter import Interpreter
 
-from deeplab_tf import backbones, folding, tflite, tflite_file
+from deeplab_tf import artefact, backbones, folding, serving, tflite, tflite_file
 from deeplab_tf import run as runs
 from deeplab_tf.model import build_model
 
@@ -94,3 +96,30 @@ def test_formats(run, backbone, stride, size, kind):
         expected = np.asarray(network(np.float32(pictures), training=False))
         limit = 2e-3 * np.ptp(expected)
         np.testing.assert_allclose(logits, expected, atol=limit)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("backbone", sorted({name for name, *_ in FORMATS}))
+def test_formats_of_any_size(run, backbone, stride, tmp_path):
+    """SavedModel and, where the extra is installed, ONNX."""
+    settings = {"model.backbone": backbone, "model.output_stride": stride}
+    if "mobilenet" not in backbone:
+        settings["model.depth_multiplier"] = 1.0
+    keras.utils.set_random_seed(0)
+    model = build_model(run.config.replace(settings).model, run.info.num_classes)
+    tiny_run.randomize(model)
+    serving.save(model, run, tmp_path / "export")
+    paths = [tmp_path / "export"]
+    if importlib.util.find_spec("tf2onnx"):
+        from deeplab_tf import onnx_file
+
+        paths.append(tmp_path / "export.onnx")
+        paths[1].write_bytes(onnx_file.convert(model, run))
+    opened = [artefact.open_artefact(str(path)) for path in paths]
+    for size in ((64, 97), (65, 80)):
+        pictures = tiny_run.pictures(*size)
+        expected = np.asarray(model(np.float32(pictures), training=False))
+        for one in opened:
+            logits = one.call(pictures)["logits"]
+            np.testing.assert_allclose(logits, expected, atol=1e-3 * np.ptp(expected))
