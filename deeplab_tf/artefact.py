@@ -184,24 +184,19 @@ def _open_tflite(path: pathlib.Path, num_threads: int | None) -> Artefact:
 def _open_onnx(path: pathlib.Path, num_threads: int | None) -> Artefact:
     from deeplab_tf.onnx_file import ONNXRunner
 
-    runner = ONNXRunner(path, num_threads)
-    return Artefact(
-        path=path,
-        format="ONNX",
-        run=runner.run,
-        sizes=(),
-        call=runner,
-        infer=runner.infer,
-    )
+    return _of_any_size(path, "ONNX", ONNXRunner(path, num_threads))
 
 
 def _open_keras(path: pathlib.Path) -> Artefact:
     from deeplab_tf.keras_file import KerasRunner
 
-    runner = KerasRunner(path)
+    return _of_any_size(path, "Keras", KerasRunner(path))
+
+
+def _of_any_size(path: pathlib.Path, kind: str, runner: Any) -> Artefact:
     return Artefact(
         path=path,
-        format="Keras",
+        format=kind,
         run=runner.run,
         sizes=(),
         call=runner,

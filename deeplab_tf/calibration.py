@@ -29,7 +29,7 @@ class CalibrationCounter:
     ) -> None:
         """Adds a picture: uint8 [H, W] twice; the winner's probability [H, W]."""
         num_classes, bins = self._shape
-        place = np.minimum((confidence * bins).astype(np.uint8), bins - 1)
+        place = np.minimum((confidence * bins).astype(np.intp), bins - 1)
         cells = place + predictions * np.intp(bins)
         cells[labels == self._ignore_label] = num_classes * bins
         # One pass counts both: the wrong pixels' cells come first, then the right's.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags as absl_flags
 
 from deeplab_tf import files, flags, quiet
+from deeplab_tf.errors import UserError
 
 if TYPE_CHECKING:
     import keras
@@ -41,6 +42,18 @@ def define_flags() -> None:
     # absl shows under --help the flags of the main module only, known as argv[0].
     for flag in FLAGS.flags_by_module_dict()[__name__]:
         FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def output_file(suffix: str) -> pathlib.Path:
+    """The file of --output.
+
+    Raises:
+      UserError: it is a folder or ends otherwise.
+    """
+    output = pathlib.Path(FLAGS.output)
+    if output.suffix != suffix or output.is_dir():
+        raise UserError(f"--output must be a file FILE{suffix}; received {output}.")
+    return output
 
 
 def load() -> tuple["Run", "keras.Model"]:

@@ -147,8 +147,7 @@ def places(length: int, tile: int, overlap: float) -> list[tuple[int, np.ndarray
     step = max(1, int(tile * (1 - overlap)) // _STEP) * _STEP
     last = max(0, length - tile) // _STEP * _STEP
     starts = [*range(0, last, step), last]
-    windows = [_window(min(tile, length - start)) for start in starts[:-1]]
-    windows.append(_window(length - last))
+    windows = [_window(tile)] * (len(starts) - 1) + [_window(length - last)]
     total = np.zeros(length)
     for start, window in zip(starts, windows, strict=True):
         total[start : start + len(window)] += window

@@ -8,12 +8,9 @@ Example:
   python export/to_keras.py --run_dir=runs/voc --output=voc.keras
 """
 
-import pathlib
-
 from absl import flags as absl_flags
 
 from deeplab_tf import exporting, flags
-from deeplab_tf.errors import UserError
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("output", None, "File to write, .keras.", required=True)
@@ -21,9 +18,7 @@ absl_flags.DEFINE_string("output", None, "File to write, .keras.", required=True
 
 def main() -> None:
     """Parses, saves, compares."""
-    output = pathlib.Path(FLAGS.output)
-    if output.suffix != ".keras" or output.is_dir():
-        raise UserError(f"--output must be a file FILE.keras; received {output}.")
+    output = exporting.output_file(".keras")
     run, model = exporting.load()
     from deeplab_tf import keras_file
 

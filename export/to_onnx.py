@@ -7,12 +7,9 @@ Example:
   python export/to_onnx.py --run_dir=runs/voc --output=voc.onnx
 """
 
-import pathlib
-
 from absl import flags as absl_flags
 
 from deeplab_tf import exporting, flags
-from deeplab_tf.errors import UserError
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("output", None, "File to write, .onnx.", required=True)
@@ -20,9 +17,7 @@ absl_flags.DEFINE_string("output", None, "File to write, .onnx.", required=True)
 
 def main() -> None:
     """Parses, converts, compares."""
-    output = pathlib.Path(FLAGS.output)
-    if output.suffix != ".onnx" or output.is_dir():
-        raise UserError(f"--output must be a file FILE.onnx; received {output}.")
+    output = exporting.output_file(".onnx")
     run, model = exporting.load()
     from deeplab_tf import onnx_file
 

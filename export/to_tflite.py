@@ -9,8 +9,6 @@ Examples:
       --quantize=int8 --input_size=257,257 --output_type=labels --max_miou_drop=0.01
 """
 
-import pathlib
-
 from absl import flags as absl_flags
 
 from deeplab_tf import exporting, flags
@@ -44,9 +42,7 @@ absl_flags.DEFINE_integer(
 
 def main() -> None:
     """Parses, converts, compares."""
-    output = pathlib.Path(FLAGS.output)
-    if output.suffix != ".tflite" or output.is_dir():
-        raise UserError(f"--output must be a file FILE.tflite; received {output}.")
+    output = exporting.output_file(".tflite")
     sizes = parse_sizes(FLAGS.input_size)
     run, model = exporting.load()
     from deeplab_tf import artefact, proof, tflite
