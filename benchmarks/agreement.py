@@ -10,7 +10,7 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from deeplab_tf import files, flags, quiet
+from deeplab_tf import cli, files
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("saved_model", None, "Folder of a SavedModel.")
@@ -21,20 +21,21 @@ absl_flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
 
 
 def main() -> None:
-    quiet.import_tensorflow()
-    from deeplab_tf import artefact, proof
-    from deeplab_tf import run as runs
+    cli.import_tensorflow()
+    from deeplab_tf import runs
+    from deeplab_tf.export import proof
+    from deeplab_tf.inference import exported
 
     run = runs.open_run(FLAGS.run_dir)
     model = runs.load_model(run)
     examples = proof.sample(run, FLAGS.limit)
     result = {"run_dir": FLAGS.run_dir, **scores(run), "exports": {}}
     for path in filter(None, (FLAGS.saved_model, FLAGS.tflite)):
-        exported = artefact.open_artefact(path)
-        agreement = proof.compare(model, exported, examples, run.info)
+        opened = exported.open_artefact(path)
+        agreement = proof.compare(model, opened, examples, run.info)
         result["exports"][path] = {
-            "format": exported.format,
-            "num_bytes": exported.num_bytes,
+            "format": opened.format,
+            "num_bytes": opened.num_bytes,
             "pixel_agreement": agreement.pixel_agreement,
             "max_difference": agreement.max_difference,
             "num_pictures": agreement.num_pictures,
@@ -72,5 +73,5 @@ def table(result):
 
 
 if __name__ == "__main__":
-    flags.define_run_dir()
-    flags.run(main)
+    cli.define_run_dir()
+    cli.run(main)

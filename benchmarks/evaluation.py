@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from absl import flags as absl_flags
 
-from deeplab_tf import flags, quiet
+from deeplab_tf import cli
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("backbone", "mobilenet_v2", "Of the network.")
@@ -29,7 +29,7 @@ _CLASSES, _VOID = 21, 255
 
 
 def main() -> None:
-    quiet.import_tensorflow()
+    cli.import_tensorflow()
     size = int(FLAGS.size[0]), int(FLAGS.size[1])
     with tempfile.TemporaryDirectory() as folder:
         evaluation = _evaluation(pathlib.Path(folder), size)
@@ -53,7 +53,7 @@ def _counting() -> dict[str, float]:
     """Mpixel a second on one core, against what else could be done."""
     from sklearn.metrics import confusion_matrix
 
-    from deeplab_tf import metrics
+    from deeplab_tf.evaluation import metrics
 
     labels, predictions = _maps(np.random.default_rng(0), (1024, 2048))
 
@@ -78,9 +78,11 @@ def _counting() -> dict[str, float]:
 
 
 def _evaluation(folder: pathlib.Path, size: tuple[int, int]) -> dict[str, Any]:
-    from deeplab_tf import config, evaluation, inference
-    from deeplab_tf.data import info as dataset_info
-    from deeplab_tf.model import build_model
+    from deeplab_tf import config
+    from deeplab_tf.data import dataset_info
+    from deeplab_tf.evaluation import evaluate
+    from deeplab_tf.inference import predictor
+    from deeplab_tf.network.deeplab import build_model
 
     pictures = list(_write(folder, size))
     info = dataset_info.load(folder)
@@ -88,20 +90,20 @@ def _evaluation(folder: pathlib.Path, size: tuple[int, int]) -> dict[str, Any]:
     # Random weights would predict noise, whose many edges no trained network has.
     classifier = model.get_layer("logits")
     classifier.kernel.assign(classifier.kernel * 0)
-    predict = inference.make_predictor(model, frozen=True)
+    predict = predictor.make_predictor(model, frozen=True)
 
     def forward() -> None:
         for picture in pictures:
             predict.labels(picture[None])
 
-    def evaluate(detailed: bool) -> None:
-        evaluation.evaluate(predict, str(folder), info, "val", detailed=detailed)
+    def measure(detailed: bool) -> None:
+        evaluate.evaluate(predict, str(folder), info, "val", detailed=detailed)
 
     # In turns, so that a busy spell hits all alike.
     passes: dict[str, Callable[[], None]] = {
         "forward": forward,
-        "scores": lambda: evaluate(False),
-        "details": lambda: evaluate(True),
+        "scores": lambda: measure(False),
+        "details": lambda: measure(True),
     }
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in passes}
     for repeat in range(1 + FLAGS.repeats):
@@ -137,8 +139,7 @@ def _write(folder: pathlib.Path, size: tuple[int, int]) -> Iterator[np.ndarray]:
     import tensorflow as tf
     from PIL import Image
 
-    from deeplab_tf.data import info as dataset_info
-    from deeplab_tf.data import records
+    from deeplab_tf.data import dataset_info, records
 
     rng = np.random.default_rng(1)
     with tf.io.TFRecordWriter(str(folder / "val.tfrecord")) as writer:
@@ -183,4 +184,4 @@ def _fastest(call: Callable[[], Any], repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    flags.run(main)
+    cli.run(main)

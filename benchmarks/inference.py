@@ -16,8 +16,9 @@ import tempfile
 
 from absl import flags as absl_flags
 
-from deeplab_tf import flags, measurement, quiet
+from deeplab_tf import cli
 from deeplab_tf.errors import UserError
+from deeplab_tf.inference import timing
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_multi_string("model", [], "An artefact; may be given several times.")
@@ -35,9 +36,9 @@ def main() -> None:
             f"--input_size must be height,width; received {FLAGS.input_size}."
         )
     height, width = map(int, FLAGS.input_size)
-    quiet.import_tensorflow()
-    threads = FLAGS.threads or measurement.all_threads()
-    measurement.set_threads(threads)
+    cli.import_tensorflow()
+    threads = FLAGS.threads or timing.all_threads()
+    timing.set_threads(threads)
     with contextlib.ExitStack() as stack:
         paths = FLAGS.model
         if not paths:
@@ -48,14 +49,14 @@ def main() -> None:
 
 
 def time_all(paths, size, threads):
-    from deeplab_tf import artefact
+    from deeplab_tf.inference import exported
 
     calls, results = {}, []
     for path in paths:
-        opened = artefact.open_artefact(path, threads)
+        opened = exported.open_artefact(path, threads)
         channels = opened.run["dataset"]["channels"] if opened.run else 3
         own_size = opened.nearest_size(size)
-        picture = measurement.random_picture(*own_size, channels)
+        picture = timing.random_picture(*own_size, channels)
         calls[path] = lambda opened=opened, picture=picture: opened.infer(picture)
         results.append(
             {
@@ -66,7 +67,7 @@ def time_all(paths, size, threads):
                 "num_threads": threads,
             }
         )
-    times = measurement.milliseconds(calls, FLAGS.runs)
+    times = timing.milliseconds(calls, FLAGS.runs)
     for result in results:
         own = times[result["model"]]
         result |= {"median_ms": statistics.median(own), "fastest_ms": min(own)}
@@ -77,11 +78,12 @@ def export_random(folder, size):
     """A SavedModel and .tflite files, float32 and int8, of an untrained network."""
     import tensorflow as tf
 
-    from deeplab_tf import run as runs
-    from deeplab_tf import serving, tflite
+    from deeplab_tf import runs
     from deeplab_tf.config import Config
-    from deeplab_tf.data.info import DatasetInfo
-    from deeplab_tf.model import build_model
+    from deeplab_tf.data.dataset_info import DatasetInfo
+    from deeplab_tf.export import saved_model
+    from deeplab_tf.export.tflite import converter
+    from deeplab_tf.network.deeplab import build_model
 
     config = Config()
     names = tuple(f"class {i}" for i in range(21))
@@ -89,13 +91,13 @@ def export_random(folder, size):
     strategy = tf.distribute.get_strategy()
     run = runs.Run(folder, config, info, runs.provenance(strategy))
     model = build_model(config.model, info.num_classes)
-    serving.save(model, run, folder / "saved_model")
+    saved_model.save(model, run, folder / "saved_model")
 
     def calibration(size):
-        return [measurement.random_picture(size[0], size[1], 3)]
+        return [timing.random_picture(size[0], size[1], 3)]
 
     for kind in ("none", "int8"):
-        content = tflite.convert(
+        content = converter.convert(
             model, run, [size], quantize=kind, calibration=calibration
         )
         (folder / f"{kind}.tflite").write_bytes(content)
@@ -115,4 +117,4 @@ def table(results):
 
 
 if __name__ == "__main__":
-    flags.run(main)
+    cli.run(main)

@@ -8,7 +8,7 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from deeplab_tf import flags, quiet
+from deeplab_tf import cli
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("float", None, "File of --quantize=none.", required=True)
@@ -17,14 +17,15 @@ absl_flags.DEFINE_string("picture", None, "A picture; default: a random one.")
 
 
 def main() -> None:
-    quiet.import_tensorflow()
+    cli.import_tensorflow()
     import numpy as np
     from PIL import Image
 
-    from deeplab_tf import artefact, proof
-    from deeplab_tf.layer_errors import layer_errors
+    from deeplab_tf.export import proof
+    from deeplab_tf.export.layer_errors import layer_errors
+    from deeplab_tf.inference import exported
 
-    opened = artefact.open_artefact(FLAGS.float)
+    opened = exported.open_artefact(FLAGS.float)
     if FLAGS.picture:
         picture = np.asarray(Image.open(FLAGS.picture).convert("RGB"))
     else:
@@ -36,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.run(main)
+    cli.run(main)

@@ -22,7 +22,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf import DeepLabV3Plus, layers
+from deeplab_tf import DeepLabV3Plus
+from deeplab_tf.network.layers import batch_norm, depthwise
 
 MAP = (8, 33, 33, 728)
 RATES = (2, 6, 12, 18)
@@ -56,7 +57,7 @@ def layer_functions(rate: int, backward: bool) -> dict[str, Callable[[], Any]]:
     )
     functions = {}
     for name, kind, keywords in (
-        ("ours", layers.AtrousDepthwiseConv2D, {"training": backward}),
+        ("ours", depthwise.AtrousDepthwiseConv2D, {"training": backward}),
         ("keras", keras.layers.DepthwiseConv2D, {}),
     ):
         layer = kind(3, dilation_rate=rate, padding="same", use_bias=False)
@@ -97,10 +98,10 @@ def stock_layers(model: keras.Model) -> keras.Model:
 def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Keras' layer in place of ours."""
     settings = layer.get_config()
-    if isinstance(layer, layers.BatchNormalization):
+    if isinstance(layer, batch_norm.BatchNormalization):
         settings.pop("frozen")
         return keras.layers.BatchNormalization.from_config(settings)
-    if isinstance(layer, layers.AtrousDepthwiseConv2D):
+    if isinstance(layer, depthwise.AtrousDepthwiseConv2D):
         return keras.layers.DepthwiseConv2D.from_config(settings)
     return layer.__class__.from_config(settings)
 

@@ -10,7 +10,8 @@ import argparse
 import json
 from typing import Any
 
-from deeplab_tf import DeepLabV3Plus, backbones, cost
+from deeplab_tf import DeepLabV3Plus
+from deeplab_tf.network import backbones, cost
 
 SIZES = ((513, 513), (1025, 2049))
 

@@ -23,9 +23,9 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_tf.config import Config
-from deeplab_tf.data import info as dataset_info
-from deeplab_tf.data import pipeline, records
-from deeplab_tf.data.info import DatasetInfo, Split
+from deeplab_tf.data import dataset_info, pipeline, records
+from deeplab_tf.data.dataset_info import DatasetInfo, Split
+from deeplab_tf.network import backbones
 
 BATCH_SIZE = 8
 WARM_UP = 5  # batches; the first fill the buffers
@@ -100,7 +100,9 @@ def training(
             **changes,
         }
     )
-    return pipeline.make_train_dataset(config, info)
+    return pipeline.make_train_dataset(
+        config, info, fill=backbones.get_spec(config.model.backbone).mean
+    )
 
 
 def made_up(folder: str) -> str:

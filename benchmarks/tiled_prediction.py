@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from absl import flags as absl_flags
 
-from deeplab_tf import flags, quiet
+from deeplab_tf import cli
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_list("huge", ["6000", "8000"], "height,width of the huge picture.")
@@ -29,12 +29,12 @@ _SEAM = 8  # pixels to either side of a tile's border
 
 
 def main() -> None:
-    quiet.import_tensorflow()
-    from deeplab_tf import inference, measurement, tiling
-    from deeplab_tf import run as runs
+    cli.import_tensorflow()
+    from deeplab_tf import runs
+    from deeplab_tf.inference import predictor, tiling, timing
 
     run = runs.open_run(FLAGS.run_dir)
-    predict = inference.make_predictor(runs.load_model(run), frozen=True)
+    predict = predictor.make_predictor(runs.load_model(run), frozen=True)
     tiled = tiling.make_tiled(predict, FLAGS.tile_size, FLAGS.overlap)
     result: dict[str, Any] = {"tile_size": tiled.tile_size, "overlap": FLAGS.overlap}
     size = int(FLAGS.huge[0]), int(FLAGS.huge[1])
@@ -44,7 +44,7 @@ def main() -> None:
     result["huge"] = {
         "size": size,
         "seconds": round(time.perf_counter() - start, 1),
-        "peak_memory_bytes": measurement.memory("VmHWM"),
+        "peak_memory_bytes": timing.memory("VmHWM"),
     }
     size = int(FLAGS.fitting[0]), int(FLAGS.fitting[1])
     picture = picture[: size[0], : size[1]].copy()
@@ -61,7 +61,7 @@ def main() -> None:
 
 def _near_borders(size: tuple[int, int], tile: int) -> np.ndarray:
     """Pixels near a border of a tile inside of the picture, bool [H, W]."""
-    from deeplab_tf import tiling
+    from deeplab_tf.inference import tiling
 
     near = []
     for length in size:
@@ -76,14 +76,14 @@ def _mosaic(run: Any, height: int, width: int) -> np.ndarray:
     """Real pictures side by side, each scaled to a square of about its own size."""
     import tensorflow as tf
 
-    from deeplab_tf import evaluation
-    from deeplab_tf import run as runs
+    from deeplab_tf import runs
+    from deeplab_tf.data.pipeline import make_eval_dataset
 
     folder, info = runs.dataset(run, FLAGS.dataset_dir)
     split = FLAGS.split or run.config.data.eval_split
     canvas = np.zeros((height, width, info.channels), np.uint8)
     places = [(y, x) for y in range(0, height, _SIDE) for x in range(0, width, _SIDE)]
-    examples = list(evaluation.make_eval_dataset(folder, info, split).take(len(places)))
+    examples = list(make_eval_dataset(folder, info, split).take(len(places)))
     for number, (top, left) in enumerate(places):
         image = examples[number % len(examples)]["image"]
         scaled = tf.image.resize(image, [_SIDE, _SIDE], "bicubic").numpy()
@@ -93,5 +93,5 @@ def _mosaic(run: Any, height: int, width: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    flags.define_run_dir()
-    flags.run(main)
+    cli.define_run_dir()
+    cli.run(main)

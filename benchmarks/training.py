@@ -25,11 +25,14 @@ import keras
 import tensorflow as tf
 from layers import stock_layers
 
-from deeplab_tf import config, measurement, memory, train_state
-from deeplab_tf.data import info as dataset_info
+from deeplab_tf import config
+from deeplab_tf.data import dataset_info
 from deeplab_tf.data.pipeline import make_train_dataset
-from deeplab_tf.train_state import TrainState
-from deeplab_tf.train_step import make_steps
+from deeplab_tf.inference import timing
+from deeplab_tf.network import backbones
+from deeplab_tf.training import memory, train_state
+from deeplab_tf.training.step import make_steps
+from deeplab_tf.training.train_state import TrainState
 
 WAYS = ("ours", "stock_layers", "fit")
 WARM_UP = 3  # steps; the first ones trace and fill the buffers
@@ -89,7 +92,9 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
         build = train_state.build_model
         train_state.build_model = lambda *a, **k: stock_layers(build(*a, **k))
     state = TrainState(settings, info)
-    dataset = make_train_dataset(settings, info)
+    dataset = make_train_dataset(
+        settings, info, fill=backbones.get_spec(settings.model.backbone).mean
+    )
     if arguments.way == "fit":
         result = {"seconds": fit(state, settings, info, dataset, arguments.steps)}
     else:
@@ -98,7 +103,7 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
         result = {"seconds": seconds, "waiting": round(waits / seconds, 4)}
     seconds = result.pop("seconds")
     result["images_per_second"] = arguments.steps * arguments.batch_size / seconds
-    result["peak_mb"] = measurement.memory("VmHWM") // 2**20
+    result["peak_mb"] = timing.memory("VmHWM") // 2**20
     held = [*state.model.variables, *state.optimizer.variables]
     need = memory.Need(model=state.model, variables=held)
     result["estimated_mb"] = need.bytes(arguments.batch_size, (size, size)) // 2**20

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
-from deeplab_tf import files, flags, quiet
+from deeplab_tf import cli, files
 from deeplab_tf.errors import UserError
 
 if TYPE_CHECKING:
-    from deeplab_tf.inference import Labeller
-    from deeplab_tf.picture_scores import PictureScore
-    from deeplab_tf.run import Run
+    from deeplab_tf.evaluation.image_scores import PictureScore
+    from deeplab_tf.inference.predictor import Labeller
+    from deeplab_tf.runs import Run
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("split", None, "Split; default: the run's data.eval_split.")
@@ -53,15 +53,15 @@ absl_flags.DEFINE_enum(
 
 def main() -> None:
     """Parses, evaluates, writes."""
-    quiet.import_tensorflow()
-    from deeplab_tf import evaluation, picture_scores
-    from deeplab_tf import run as runs
+    cli.import_tensorflow()
+    from deeplab_tf import runs
+    from deeplab_tf.evaluation import evaluate, image_scores
 
     run = runs.open_run(FLAGS.run_dir)
     split = FLAGS.split or run.config.data.eval_split
     dataset_dir, info = runs.dataset(run, FLAGS.dataset_dir)
     predict, suffix, settings = _labeller(run)
-    result = evaluation.evaluate(
+    result = evaluate.evaluate(
         predict,
         dataset_dir,
         info,
@@ -73,11 +73,11 @@ def main() -> None:
     pictures = result.pop("pictures", None)
     path = run.path / "eval" / f"{split}{suffix}.json"
     if pictures is not None:
-        picture_scores.save(path.with_suffix(".pictures.jsonl"), pictures)
+        image_scores.save(path.with_suffix(".pictures.jsonl"), pictures)
         if FLAGS.compare_to:
             result["comparison"] = _compare(pictures, split, info.num_classes)
     files.write_json(path, result)
-    print(evaluation.table(result))
+    print(evaluate.table(result))
     if "comparison" in result:
         print(_tell(result["comparison"]))
     print(f"Written to {path}")
@@ -91,28 +91,28 @@ def _labeller(run: "Run") -> tuple["Labeller", str, dict[str, Any]]:
         return _model(run)
     if len(given) > 1:
         raise UserError("give either --saved_model or --tflite.")
-    from deeplab_tf import artefact
-    from deeplab_tf.artefact_labels import ArtefactLabeller
+    from deeplab_tf.inference import exported
+    from deeplab_tf.inference.exported_labels import ArtefactLabeller
 
     (name, path), *_ = given.items()
-    labeller = ArtefactLabeller(artefact.open_artefact(path))
+    labeller = ArtefactLabeller(exported.open_artefact(path))
     return labeller, f".{name}", {"artefact": path}
 
 
 def _model(run: "Run") -> tuple["Labeller", str, dict[str, Any]]:
     import tensorflow as tf
 
-    from deeplab_tf import inference, tiling
-    from deeplab_tf import run as runs
+    from deeplab_tf import runs
+    from deeplab_tf.inference import predictor, tiling
 
-    scales = flags.numbers(FLAGS.scales, "scales")
+    scales = cli.numbers(FLAGS.scales, "scales")
     several = len(tf.config.list_physical_devices("GPU")) > 1
     strategy = tf.distribute.MirroredStrategy() if several else None
     with (strategy or tf.distribute.get_strategy()).scope():
         model = runs.load_model(
             run, output_stride=FLAGS.output_stride, checkpoint=FLAGS.checkpoint
         )
-    predict: Any = inference.make_predictor(
+    predict: Any = predictor.make_predictor(
         model, scales=scales, flip=FLAGS.flip, frozen=True, strategy=strategy
     )
     if FLAGS.tile_size:
@@ -130,11 +130,11 @@ def _model(run: "Run") -> tuple["Labeller", str, dict[str, Any]]:
 def _compare(
     pictures: list["PictureScore"], split: str, num_classes: int
 ) -> dict[str, Any]:
-    from deeplab_tf import picture_scores
+    from deeplab_tf.evaluation import image_scores
 
     path = pathlib.Path(FLAGS.compare_to, "eval", f"{split}.pictures.jsonl")
-    others = picture_scores.load(path)
-    comparison = picture_scores.compare(pictures, others, num_classes)
+    others = image_scores.load(path)
+    comparison = image_scores.compare(pictures, others, num_classes)
     return {"run_dir": FLAGS.compare_to, **dataclasses.asdict(comparison)}
 
 
@@ -147,5 +147,5 @@ def _tell(comparison: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    flags.define_run_dir()
-    flags.run(main)
+    cli.define_run_dir()
+    cli.run(main)

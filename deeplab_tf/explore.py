@@ -15,7 +15,7 @@ import sys
 
 from absl import flags as absl_flags
 
-from deeplab_tf import files, flags, quiet
+from deeplab_tf import cli, files
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_list("output_strides", ["8", "16", "32"], "Strides to try.")
@@ -32,19 +32,19 @@ absl_flags.DEFINE_string("dataset_dir", None, "Folder of the shards, if it moved
 
 def main() -> None:
     """Parses, explores, writes."""
-    quiet.import_tensorflow()
-    from deeplab_tf import exploration
-    from deeplab_tf import run as runs
+    cli.import_tensorflow()
+    from deeplab_tf import runs
+    from deeplab_tf.report import exploration
 
     run = runs.open_run(FLAGS.run_dir)
     split = FLAGS.split or run.config.data.eval_split
     dataset_dir, info = runs.dataset(run, FLAGS.dataset_dir)
-    strides = [int(s) for s in flags.numbers(FLAGS.output_strides, "output_strides")]
-    scales = [flags.numbers(group.split(","), "scales") for group in FLAGS.scales]
+    strides = [int(s) for s in cli.numbers(FLAGS.output_strides, "output_strides")]
+    scales = [cli.numbers(group.split(","), "scales") for group in FLAGS.scales]
     wanted = exploration.settings(
         strides, scales, (False, True) if FLAGS.flip else (False,)
     )
-    sides = flags.numbers(FLAGS.size, "size") if FLAGS.size else ()
+    sides = cli.numbers(FLAGS.size, "size") if FLAGS.size else ()
     height, width = (int(side) for side in sides or run.config.data.crop_size)
     points = []
     for point in exploration.explore(
@@ -66,5 +66,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.define_run_dir()
-    flags.run(main)
+    cli.define_run_dir()
+    cli.run(main)

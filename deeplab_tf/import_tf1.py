@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 from absl import flags as absl_flags
 
-from deeplab_tf import flags, quiet
-from deeplab_tf.config import Config
+from deeplab_tf import cli
+from deeplab_tf.config import Config, setting_flags
 from deeplab_tf.errors import UserError
 
 if TYPE_CHECKING:
-    from deeplab_tf.run import Run
+    from deeplab_tf.runs import Run
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string(
@@ -50,20 +50,21 @@ absl_flags.DEFINE_integer("limit", None, "At most so many pictures.", lower_boun
 def main() -> None:
     """Parses, imports, tells."""
     given = _given()
-    quiet.import_tensorflow()
-    from deeplab_tf import tf1_import
+    cli.import_tensorflow()
+    from deeplab_tf.released import importer
 
-    released = tf1_import.fetch(FLAGS.checkpoint)
-    run = tf1_import.import_model(released, FLAGS.run_dir, given)
-    print(tf1_import.describe(released, run))
+    released = importer.fetch(FLAGS.checkpoint)
+    run = importer.import_model(released, FLAGS.run_dir, given)
+    print(importer.describe(released, run))
     print(f"Run folder: {FLAGS.run_dir}")
     if FLAGS.verify:
         _verify(run)
 
 
 def _verify(run: "Run") -> None:
-    from deeplab_tf import drawing, tf1_import
-    from deeplab_tf import run as runs
+    from deeplab_tf import runs
+    from deeplab_tf.inference import drawing
+    from deeplab_tf.released import importer
 
     if FLAGS.images:
         examples = drawing.read_pictures(FLAGS.images)
@@ -75,7 +76,7 @@ def _verify(run: "Run") -> None:
         raise UserError("--verify needs pictures: give --images or --data.dataset_dir.")
     pictures = (image for _, image, _ in itertools.islice(examples, FLAGS.limit))
     graph = FLAGS.frozen_graph or FLAGS.checkpoint
-    comparison = tf1_import.verify(run, graph, pictures)
+    comparison = importer.verify(run, graph, pictures)
     print(comparison)
     if not comparison.is_close():
         raise UserError(f"{graph}: the imported model differs from it.")
@@ -83,7 +84,7 @@ def _verify(run: "Run") -> None:
 
 def _given() -> dict[str, object]:
     """The settings that the flags give, and nothing else."""
-    config = flags.config_from_flags()
+    config = setting_flags.config_from_flags()
     if config.data.dataset_dir:
         absolute = os.path.abspath(config.data.dataset_dir)
         config = config.replace({"data.dataset_dir": absolute})
@@ -97,6 +98,6 @@ def _given() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    flags.define_run_dir("Run folder to write.")
-    flags.define_config()
-    flags.run(main)
+    cli.define_run_dir("Run folder to write.")
+    setting_flags.define_config()
+    cli.run(main)

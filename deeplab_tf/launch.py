@@ -21,7 +21,7 @@ import time
 
 from absl import flags as absl_flags
 
-from deeplab_tf import flags
+from deeplab_tf import cli
 from deeplab_tf.errors import UserError
 
 FLAGS = absl_flags.FLAGS
@@ -107,4 +107,4 @@ if __name__ == "__main__":
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     passed_on = sys.argv[split + 1 :]
     sys.argv = sys.argv[:split]
-    flags.run(lambda: main(passed_on))
+    cli.run(lambda: main(passed_on))

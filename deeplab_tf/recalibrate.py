@@ -9,7 +9,7 @@ Example:
 
 from absl import flags as absl_flags
 
-from deeplab_tf import flags, quiet
+from deeplab_tf import cli
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_integer("batches", 100, "Training batches to look at.", 1)
@@ -18,9 +18,9 @@ absl_flags.DEFINE_string("dataset_dir", None, "Folder of the shards, if it moved
 
 def main() -> None:
     """Parses, estimates, compares, writes."""
-    quiet.import_tensorflow()
-    from deeplab_tf import recalibration
-    from deeplab_tf import run as runs
+    cli.import_tensorflow()
+    from deeplab_tf import runs
+    from deeplab_tf.training import recalibration
 
     run = runs.open_run(FLAGS.run_dir)
     dataset_dir, _ = runs.dataset(run, FLAGS.dataset_dir)
@@ -30,5 +30,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.define_run_dir()
-    flags.run(main)
+    cli.define_run_dir()
+    cli.run(main)

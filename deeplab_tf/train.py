@@ -18,14 +18,14 @@ Examples:
 import os
 import sys
 
-from deeplab_tf import flags, quiet
-from deeplab_tf.config import Config
+from deeplab_tf import cli
+from deeplab_tf.config import Config, setting_flags
 from deeplab_tf.errors import UserError
 
 
 def main() -> None:
     """Parses, tells, trains."""
-    config = flags.config_from_flags()
+    config = setting_flags.config_from_flags()
     if not config.data.dataset_dir:
         raise UserError(
             "--data.dataset_dir is missing: the folder that datasets/convert.py wrote."
@@ -34,14 +34,14 @@ def main() -> None:
     absolute = os.path.abspath(config.data.dataset_dir)
     config = config.replace({"data.dataset_dir": absolute})
     # TensorFlow takes seconds to import: only once the flags are right.
-    quiet.import_tensorflow()
-    from deeplab_tf import training
+    cli.import_tensorflow()
+    from deeplab_tf.training import loop
 
     _tell_settings(config)
-    result = training.train(config, flags.FLAGS.run_dir)
+    result = loop.train(config, setting_flags.FLAGS.run_dir)
     if result:
         print(f"mIoU {result['miou']:.4f} on {result['split']}")
-    print(f"Run folder: {flags.FLAGS.run_dir}")
+    print(f"Run folder: {setting_flags.FLAGS.run_dir}")
 
 
 def _tell_settings(config: Config) -> None:
@@ -51,6 +51,6 @@ def _tell_settings(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    flags.define_run_dir("Run folder to write, or to go on with.")
-    flags.define_config()
-    flags.run(main)
+    cli.define_run_dir("Run folder to write, or to go on with.")
+    setting_flags.define_config()
+    cli.run(main)

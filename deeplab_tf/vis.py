@@ -22,8 +22,9 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from deeplab_tf import flags, quiet, submission
+from deeplab_tf import cli
 from deeplab_tf.errors import UserError, unknown
+from deeplab_tf.inference import submission
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("split", None, "Split of the run's data set to draw.")
@@ -48,9 +49,9 @@ def main() -> None:
     """Parses, predicts, draws."""
     if (FLAGS.split is None) == (FLAGS.images is None):
         raise UserError("give either --split or --images.")
-    quiet.import_tensorflow()
-    from deeplab_tf import drawing, video
-    from deeplab_tf import run as runs
+    cli.import_tensorflow()
+    from deeplab_tf import runs
+    from deeplab_tf.inference import drawing, film
 
     for kind in FLAGS.kinds:
         if kind not in drawing.KINDS:
@@ -61,8 +62,8 @@ def main() -> None:
         "limit": FLAGS.limit,
         "kinds": FLAGS.kinds,
     }
-    if FLAGS.images is not None and video.is_film(FLAGS.images):
-        count = video.draw(FLAGS.images, _labeller(run), run.info, **target)
+    if FLAGS.images is not None and film.is_film(FLAGS.images):
+        count = film.draw(FLAGS.images, _labeller(run), run.info, **target)
         what, folders = "frames", FLAGS.kinds
     else:
         wanted = FLAGS.submission
@@ -75,8 +76,8 @@ def main() -> None:
 
 def _examples(run: Any) -> Any:
     """The pictures that the flags name."""
-    from deeplab_tf import drawing
-    from deeplab_tf import run as runs
+    from deeplab_tf import runs
+    from deeplab_tf.inference import drawing
 
     if FLAGS.images is not None:
         return drawing.read_pictures(FLAGS.images, run.info.channels)
@@ -86,19 +87,19 @@ def _examples(run: Any) -> Any:
 
 def _labeller(run: Any) -> Any:
     """The run's model as the flags want it."""
-    from deeplab_tf import inference, tiling
-    from deeplab_tf import run as runs
+    from deeplab_tf import runs
+    from deeplab_tf.inference import predictor, tiling
 
     model = runs.load_model(
         run, output_stride=FLAGS.output_stride, checkpoint=FLAGS.checkpoint
     )
-    scales = flags.numbers(FLAGS.scales, "scales")
-    predict = inference.make_predictor(
+    scales = cli.numbers(FLAGS.scales, "scales")
+    predict = predictor.make_predictor(
         model, scales=scales, flip=FLAGS.flip, frozen=True
     )
     return tiling.make_tiled(predict, FLAGS.tile_size) if FLAGS.tile_size else predict
 
 
 if __name__ == "__main__":
-    flags.define_run_dir()
-    flags.run(main)
+    cli.define_run_dir()
+    cli.run(main)

@@ -10,7 +10,8 @@ Example:
 
 from absl import flags as absl_flags
 
-from deeplab_tf import exporting, flags
+from deeplab_tf import cli
+from deeplab_tf.export import exporting
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("output", None, "File to write, .keras.", required=True)
@@ -20,7 +21,7 @@ def main() -> None:
     """Parses, saves, compares."""
     output = exporting.output_file(".keras")
     run, model = exporting.load()
-    from deeplab_tf import keras_file
+    from deeplab_tf.export import keras_file
 
     with exporting.proven(output, run, model, exact=True) as path:
         keras_file.save(model, run, path)
@@ -28,4 +29,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     exporting.define_flags()
-    flags.run(main)
+    cli.run(main)

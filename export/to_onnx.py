@@ -9,7 +9,8 @@ Example:
 
 from absl import flags as absl_flags
 
-from deeplab_tf import exporting, flags
+from deeplab_tf import cli
+from deeplab_tf.export import exporting
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("output", None, "File to write, .onnx.", required=True)
@@ -19,7 +20,7 @@ def main() -> None:
     """Parses, converts, compares."""
     output = exporting.output_file(".onnx")
     run, model = exporting.load()
-    from deeplab_tf import onnx_file
+    from deeplab_tf.export import onnx_file
 
     content = onnx_file.convert(model, run)
     with exporting.proven(output, run, model, exact=True) as path:
@@ -28,4 +29,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     exporting.define_flags()
-    flags.run(main)
+    cli.run(main)

@@ -14,8 +14,9 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from deeplab_tf import exporting, flags
+from deeplab_tf import cli
 from deeplab_tf.errors import UserError
+from deeplab_tf.export import exporting
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("output_dir", None, "Folder to write.", required=True)
@@ -31,14 +32,17 @@ def main() -> None:
     output = pathlib.Path(FLAGS.output_dir)
     if output.exists() and not (output / "saved_model.pb").exists():
         raise UserError(f"--output_dir={output} exists and is no SavedModel.")
-    averaging = {"scales": flags.numbers(FLAGS.scales, "scales"), "flip": FLAGS.flip}
+    averaging = {
+        "scales": cli.numbers(FLAGS.scales, "scales"),
+        "flip": FLAGS.flip,
+    }
     run, model = exporting.load()
-    from deeplab_tf import serving
+    from deeplab_tf.export import saved_model
 
     with exporting.proven(output, run, model, exact=True, **averaging) as path:
-        serving.save(model, run, path, max_pixels=FLAGS.max_pixels, **averaging)
+        saved_model.save(model, run, path, max_pixels=FLAGS.max_pixels, **averaging)
 
 
 if __name__ == "__main__":
     exporting.define_flags()
-    flags.run(main)
+    cli.run(main)

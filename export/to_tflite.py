@@ -11,8 +11,9 @@ Examples:
 
 from absl import flags as absl_flags
 
-from deeplab_tf import exporting, flags
+from deeplab_tf import cli
 from deeplab_tf.errors import UserError
+from deeplab_tf.export import exporting
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_string("output", None, "File to write, .tflite.", required=True)
@@ -45,7 +46,9 @@ def main() -> None:
     output = exporting.output_file(".tflite")
     sizes = parse_sizes(FLAGS.input_size)
     run, model = exporting.load()
-    from deeplab_tf import artefact, proof, tflite
+    from deeplab_tf.export import proof
+    from deeplab_tf.export.tflite import converter
+    from deeplab_tf.inference import exported
 
     def calibration(size):
         examples = proof.sample(
@@ -54,11 +57,11 @@ def main() -> None:
             run.config.data.train_split,
             FLAGS.dataset_dir,
         )
-        fill = artefact.border(run.to_dict(), run.info.channels)
-        return [artefact.fit(image, size, fill)[0] for image, _ in examples]
+        fill = exported.border(run.to_dict(), run.info.channels)
+        return [exported.fit(image, size, fill)[0] for image, _ in examples]
 
     height, width = run.config.data.crop_size
-    content = tflite.convert(
+    content = converter.convert(
         model,
         run,
         sizes or [(height, width)],
@@ -85,4 +88,4 @@ def parse_sizes(values: list[str] | None) -> list[tuple[int, int]]:
 
 if __name__ == "__main__":
     exporting.define_flags()
-    flags.run(main)
+    cli.run(main)

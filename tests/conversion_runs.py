@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_tf.data import info as data_info
-from deeplab_tf.data import records
+from deeplab_tf.data import dataset_info, records
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -41,9 +40,9 @@ def refused(*arguments, script="convert.py"):
 
 def examples(output, split):
     """The parsed examples of a split, by name."""
-    info = data_info.load(output)
+    info = dataset_info.load(output)
     facts = info.splits[split]
-    paths = data_info.shard_paths(output, info, split)
+    paths = dataset_info.shard_paths(output, info, split)
     parser = records.make_parser(
         info.channels, info.ignore_label, facts.has_labels, info.bits
     )

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from numpy_network import Network, randomize
 
-from deeplab_tf.blocks import Style
+from deeplab_tf.network.layers.blocks import Style
 
 # No time for initial values, as `randomize` replaces them.
 STYLE = Style(

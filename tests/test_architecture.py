@@ -1,4 +1,4 @@
-"""The house: who imports whom, and what the script folders must never become."""
+"""The house: rooms that import in one direction, and script folders without code."""
 
 import ast
 import os
@@ -10,84 +10,125 @@ import sys
 import pytest
 from conftest import ROOT
 
-# Every module of the library and the level that it lives on; a module imports from
-# its own level or below.
-LEVELS = (
-    "errors files quiet progress fields network_settings training_settings config "
-    "loss_terms class_weights presets data.info data.tfrecord backbones",
-    "layers blocks atrous padding aspp pyramid_pooling dense_prediction_cell decoder "
-    "cost losses region_losses hard_pixels data.mixing data.sampling "
-    "metrics schedules optimizers visualization "
-    "boundary calibration significance picture_scores charts page submission "
-    "data.records data.augment encoded_picture quantized_layers",
-    "model objective data.pipeline memory",
-    "run training evaluation inference serving tf1_checkpoint distribution "
-    "train_state train_step preflight interruption post_mortem recovery recalibration "
-    "tf1_names tf1_recognition tf1_import tf1_graph tf1_verification "
-    "model_zoo released_data initialization "
-    "drawing run_log artefact folding proof tflite tflite_file tflite_runner "
-    "tiling segmenter reporting report_data report_curves gallery exploration "
-    "artefact_labels video "
-    "tflite_metadata measurement onnx_file keras_file layer_errors quantization",
-    "flags exporting train launch recalibrate eval vis report explore import_tf1",
-)
-LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
+from deeplab_tf import config
+
 PACKAGE = ROOT / "deeplab_tf"
-MODULES = sorted(
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-    for path in PACKAGE.rglob("*.py")
+# From left to right; a room imports from its own group's left only.
+ORDER = (
+    "errors",
+    "files cli",
+    "config",
+    "data network",
+    "runs inference",
+    "evaluation released",
+    "training export report",
 )
+ROOMS = [room for group in ORDER for room in group.split()]
+# The rooms of one group that may know each other: a run folder is read by inference.
+NEIGHBOURS = {("inference", "runs"), ("cli", "files")}
+RANK = {room: rank for rank, group in enumerate(ORDER) for room in group.split()}
+COMMANDS = sorted(
+    path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/__main__.py")]
+    if path.name != "__init__.py"
+    and path.stem not in ROOMS
+    and 'if __name__ == "__main__"' in path.read_text()
+)
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py")
 
 
-def level_of(module: str) -> int:
-    if module in ("__init__", "data"):
-        return 0
-    if module.startswith("backbones."):
-        return 1
-    return LEVEL[module]
+def room_of(path: pathlib.Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_modules(path: pathlib.Path) -> set[str]:
-    """Names below deeplab_tf that a file imports when it is itself imported."""
+def imported_rooms(path: pathlib.Path) -> set[str]:
+    """The rooms that a file names in an import, at its head or inside a function."""
     found = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    below = {name.removeprefix("deeplab_tf.") for name in found if "deeplab_tf" in name}
-    known = set(MODULES)
-    return {
-        name if name in known else name.rpartition(".")[0] for name in below
-    } & known
+    parts = [name.split(".") for name in found]
+    return {part[1] for part in parts if part[0] == "deeplab_tf" and len(part) > 1}
 
 
-def source(module: str) -> pathlib.Path:
-    path = PACKAGE.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+def may_import(room: str, other: str) -> bool:
+    if room == other or other.startswith("__"):
+        return True
+    if room not in RANK:  # a command, or the door in __init__.py
+        return True
+    if other not in RANK:
+        return False
+    return RANK[other] < RANK[room] or (room, other) in NEIGHBOURS
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "__init__"])
-def test_imports_go_down(module):
-    for other in imported_modules(source(module)):
-        assert level_of(other) <= level_of(module), f"{module} imports {other}"
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_rooms_import_from_their_left(path):
+    room = room_of(path)
+    wrong = {other for other in imported_rooms(path) if not may_import(room, other)}
+    assert not wrong, f"{path.relative_to(ROOT)} imports from {', '.join(wrong)}"
+
+
+def test_every_file_has_a_room():
+    known = {*ROOMS, *COMMANDS, "commands", "__init__"}
+    assert {room_of(path) for path in FILES} <= known
+    assert len({path.name for path in PACKAGE.glob("[!_]*")}) <= 24
 
 
 def test_library_imports_no_script():
-    for module in MODULES:
-        text = source(module).read_text() if module != "__init__" else ""
+    for path in FILES:
         assert not re.search(
-            r"^\s*(from|import) (datasets|export|benchmarks)\b", text, re.M
+            r"^\s*(from|import) (datasets|export|benchmarks)\b", path.read_text(), re.M
         )
 
 
-@pytest.mark.parametrize("module", LEVELS[0].split())
-def test_level_0_loads_no_tensorflow(module):
-    code = f"import sys, deeplab_tf.{module}; sys.exit('tensorflow' in sys.modules)"
+@pytest.mark.parametrize("room", ["errors", "files", "cli", "config", "data"])
+def test_left_rooms_load_no_tensorflow(room):
+    code = f"import sys, deeplab_tf.{room}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize("command", LEVELS[4].split()[2:])
+def test_the_package_loads_neither_tensorflow_nor_matplotlib():
+    code = (
+        "import sys, deeplab_tf; "
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'matplotlib')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_only_commands_read_flags():
+    """A library function takes its settings as arguments."""
+    reads = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if re.search(r"\bFLAGS\b", path.read_text())
+    }
+    commands = {f"{name}.py" for name in COMMANDS}
+    frame = {"cli.py", "config/setting_flags.py", "export/exporting.py"}
+    assert {name for name in reads if not name.startswith("commands/")} <= (
+        commands | frame
+    )
+
+
+def test_choices_equal_their_tables():
+    from deeplab_tf.network.backbones import MODULES
+
+    assert set(config.BACKBONES) == set(MODULES)
+
+
+def test_functions_are_short():
+    lengths = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                lengths.append(length)
+                assert length <= 75, f"{path}: {node.name} has {length} lines"
+    assert sorted(lengths)[len(lengths) // 2] <= 10
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_loads_no_tensorflow_and_shows_examples(command, tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('loaded TensorFlow')")
     result = subprocess.run(
@@ -126,5 +167,5 @@ def test_only_the_library_is_packaged():
     from setuptools import find_packages
 
     found = find_packages(os.fspath(ROOT), include=["deeplab_tf*"])
-    assert "deeplab_tf.backbones" in found
+    assert "deeplab_tf.network.backbones" in found
     assert 'include = ["deeplab_tf*"]' in (ROOT / "pyproject.toml").read_text()

@@ -72,7 +72,7 @@ def test_precedence_is_defaults_preset_config_flags(dataset_dir, tmp_path):
     code = (
         "import sys; from absl import app; from deeplab_tf import flags\n"
         "flags.define_config()\n"
-        "flags.run(lambda: print(*[flags.config_from_flags().leaves()[n] for n in "
+        "cli.run(lambda: print(*[flags.config_from_flags().leaves()[n] for n in "
         "('train.steps', 'train.seed', 'train.batch_size', 'data.crop_size', "
         "'optimizer.weight_decay', 'model.image_pooling')]))"
     )

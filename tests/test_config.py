@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from deeplab_tf import backbones, presets
-from deeplab_tf.config import SCHEMA, Config, iterate_leaves
+from deeplab_tf.config import SCHEMA, Config, iterate_leaves, presets
 from deeplab_tf.errors import UserError
+from deeplab_tf.network import backbones
 
 
 def test_json_round_trip():

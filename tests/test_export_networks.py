@@ -8,9 +8,12 @@ import pytest
 import tiny_run
 from ai_edge_litert.interpreter import Interpreter
 
-from deeplab_tf import artefact, backbones, folding, serving, tflite, tflite_file
-from deeplab_tf import run as runs
-from deeplab_tf.model import build_model
+from deeplab_tf import runs
+from deeplab_tf.export import saved_model
+from deeplab_tf.export.tflite import converter, inspection
+from deeplab_tf.inference import exported
+from deeplab_tf.network import backbones, folding
+from deeplab_tf.network.deeplab import build_model
 
 HEADS = [
     {"model.aspp_separable": False, "model.decoder_separable": False},
@@ -43,8 +46,8 @@ def with_backbone(name, stride):
 
 def check(run, settings, size, stride):
     model = random_network(run, {**settings, "model.output_stride": stride})
-    content = tflite.convert(model, run, [size])
-    assert tflite_file.faults(content) == []
+    content = converter.convert(model, run, [size])
+    assert inspection.faults(content) == []
     pictures = np.float32(tiny_run.pictures(*size))
     outputs = Interpreter(model_content=content).get_signature_runner()(
         pictures=pictures
@@ -72,7 +75,7 @@ FORMATS = [
     (backbone, stride, size, kind)
     for backbone in ("mobilenet_v2", "mobilenet_v3_large", "resnet_50", "xception_65")
     for stride, size in ((8, (64, 96)), (16, (65, 97)), (16, (66, 83)))
-    for kind in tflite.KINDS
+    for kind in converter.KINDS
     if (backbone, kind) != ("mobilenet_v3_large", "int16x8")
 ]
 
@@ -82,10 +85,10 @@ FORMATS = [
 def test_formats(run, backbone, stride, size, kind):
     model = random_network(run, with_backbone(backbone, stride))
     pictures = tiny_run.pictures(*size)
-    content = tflite.convert(
+    content = converter.convert(
         model, run, [size], quantize=kind, calibration=lambda _: [pictures]
     )
-    assert tflite_file.faults(content) == []
+    assert inspection.faults(content) == []
     runner = Interpreter(model_content=content).get_signature_runner()
     (details,) = runner.get_input_details().values()
     taken = pictures.astype(details["dtype"])
@@ -109,14 +112,14 @@ def test_formats(run, backbone, stride, size, kind):
 def test_formats_of_any_size(run, backbone, stride, tmp_path):
     """SavedModel and, where the extra is installed, ONNX."""
     model = random_network(run, with_backbone(backbone, stride))
-    serving.save(model, run, tmp_path / "export")
+    saved_model.save(model, run, tmp_path / "export")
     paths = [tmp_path / "export"]
     if importlib.util.find_spec("tf2onnx"):
-        from deeplab_tf import onnx_file
+        from deeplab_tf.export import onnx_file
 
         paths.append(tmp_path / "export.onnx")
         paths[1].write_bytes(onnx_file.convert(model, run))
-    opened = [artefact.open_artefact(str(path)) for path in paths]
+    opened = [exported.open_artefact(str(path)) for path in paths]
     for size in ((64, 97), (65, 80)):
         pictures = tiny_run.pictures(*size)
         expected = np.asarray(model(np.float32(pictures), training=False))

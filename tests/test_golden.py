@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from deeplab_tf import run as runs
-from deeplab_tf import training
-from deeplab_tf.data import info as dataset_info
+from deeplab_tf import runs
+from deeplab_tf.data import dataset_info
+from deeplab_tf.training import loop
 
 GOLDEN = ROOT / "tests" / "golden"
 # Kernels of other processors add up in another order.
@@ -51,7 +51,7 @@ def test_keras_file_gives_the_same_logits(expected):
 
 def test_training_goes_on_to_the_same_weights(run_dir, expected):
     run = runs.open_run(str(run_dir))
-    training.train(run.config, str(run_dir))
+    loop.train(run.config, str(run_dir))
     model = runs.load_model(runs.open_run(str(run_dir)), checkpoint="latest")
     found = logits_of(model, expected)
     # Two more steps, through the running statistics: rounding has grown.

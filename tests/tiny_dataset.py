@@ -6,9 +6,8 @@ import os
 import numpy as np
 from PIL import Image
 
-from deeplab_tf.data import info as dataset_info
-from deeplab_tf.data import records
-from deeplab_tf.data.info import DatasetInfo, Split
+from deeplab_tf.data import dataset_info, records
+from deeplab_tf.data.dataset_info import DatasetInfo, Split
 
 VOID = 255
 NUM_CLASSES = 3

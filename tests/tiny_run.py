@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tiny_dataset
 
-from deeplab_tf import run as runs
+from deeplab_tf import runs
 from deeplab_tf.config import Config
-from deeplab_tf.model import build_model
+from deeplab_tf.network.deeplab import build_model
 
 NARROW = {
     "model.depth_multiplier": 0.25,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
-from deeplab_tf.data.sampling import Example
+from deeplab_tf.data.resampling import Example
 
 _DRAWS = 8  # numbers a method may use, besides one for each class
 

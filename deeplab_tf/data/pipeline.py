@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from deeplab_tf import backbones
 from deeplab_tf.config import Augment, Config
-from deeplab_tf.data import augment, mixing, records, sampling
-from deeplab_tf.data import info as dataset_info
-from deeplab_tf.data.info import DatasetInfo
-from deeplab_tf.data.sampling import Example
+from deeplab_tf.data import augment, dataset_info, mixing, records, resampling
+from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.data.resampling import Example
 from deeplab_tf.errors import UserError
 
 # Records shuffled at once: as many as fit here, for pictures differ in size by 100.
@@ -31,6 +29,7 @@ def make_train_dataset(
     config: Config,
     info: DatasetInfo,
     *,
+    fill: Sequence[float],
     start_step: int = 0,
     workers: int = 1,
     worker: int = 0,
@@ -40,8 +39,10 @@ def make_train_dataset(
     """Endless batches for training.
 
     Args:
-      config: its data, augment and train sections, and the backbone's mean.
+      config: its data, augment and train sections.
       info: of `config.data.dataset_dir`.
+      fill: RGB of what lies beyond a picture: the backbone's mean, so that it is 0
+        once the model has normalised.
       start_step: batches to leave out, as after a resumed checkpoint; cheap, for
         records are skipped before they are decoded.
       workers, worker: of each global batch this worker decodes its own part, the
@@ -64,8 +65,7 @@ def make_train_dataset(
     examples = info.splits[data.train_split].num_examples
     first = start_step * config.train.batch_size
     ordered = _order(paths, examples, seed, first_epoch=first // examples)
-    mean = backbones.get_spec(config.model.backbone).mean
-    prepare = make_prepare(config, mean, info)
+    prepare = make_prepare(config, fill, info)
     dataset = ordered.skip(first % examples).enumerate(first)
     if workers > 1:
         part = config.train.batch_size // workers
@@ -135,7 +135,7 @@ def make_prepare(config: Config, mean: Sequence[float], info: DatasetInfo) -> Pr
         example = parse(source[3])
         scaled = _scaled_size(config, tf.shape(example["labels"]), augment.fold(own, 0))
         draw = tf.random.stateless_uniform([], augment.fold(own, 2))
-        crop = sampling.Crop(
+        crop = resampling.Crop(
             size=size,
             scaled=scaled,
             offset=place_crop(augment.fold(own, 1), example["labels"], scaled),
@@ -145,9 +145,9 @@ def make_prepare(config: Config, mean: Sequence[float], info: DatasetInfo) -> Pr
             angle = settings.rotation * tf.random.stateless_uniform(
                 [], augment.fold(own, 4), -1.0, 1.0
             )
-            example = sampling.rotated(example, crop, angle, fill, info.ignore_label)
+            example = resampling.rotated(example, crop, angle, fill, info.ignore_label)
         else:
-            example = sampling.straight(example, crop, fill, info.ignore_label)
+            example = resampling.straight(example, crop, fill, info.ignore_label)
         return {
             **example,
             "image": _recolored(settings, example["image"], own),

@@ -1,1 +1,0 @@
-"""The steps of datasets/convert.py: read, check, audit, write."""

@@ -1,0 +1,1 @@
+"""The commands that are called as scripts; see datasets/ and export/."""

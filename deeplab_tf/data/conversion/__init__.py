@@ -1,0 +1,1 @@
+"""What turns labelled pictures into shards: read, check, audit, write."""

@@ -1,0 +1,194 @@
+"""COCO 2017: panoptic, stuff or instance annotations as semantic labels (Lin 2014).
+
+`source_dir` holds train2017, val2017 (pictures) and annotations, with
+  --annotations=panoptic   annotations/panoptic_val2017.json and the PNG files in
+                           annotations/panoptic_val2017 (or beside annotations)
+  --annotations=stuff      annotations/stuff_val2017.json, stuff_val2017_pixelmaps
+  --annotations=instances  annotations/instances_val2017.json; background is class 0;
+                           polygons and run lengths are drawn by pycocotools, an extra
+                           of this project: pip install 'deeplab-tf[coco]'
+"""
+
+import dataclasses
+import functools
+import importlib.util
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from deeplab_tf.data.conversion.listing import find_root
+from deeplab_tf.data.conversion.samples import Coding, Color, FileSample, Sample
+from deeplab_tf.data.dataset_info import IGNORE_LABEL, DatasetInfo
+from deeplab_tf.errors import UserError, unknown
+from deeplab_tf.files import read_json
+
+SPLITS = ("train", "val")
+OPTIONS = {"annotations": "panoptic, stuff or instances."}
+_KINDS = ("panoptic", "stuff", "instances")
+_SOURCE = "COCO 2017, https://cocodataset.org/"
+_VOID = 0  # category of unlabelled pixels in panoptic and stuff files
+
+
+def INFO(  # noqa: N802
+    source_dir: str, *, annotations: str = "panoptic"
+) -> DatasetInfo:
+    """The categories of the validation file (or the training file), in order of id."""
+    root = find_root(source_dir, "annotations", "coco", "COCO")
+    content = next(
+        (_content(root, annotations, s) for s in ("val", "train") if _has(root, s)),
+        None,
+    )
+    if content is None:
+        raise UserError(f"{root}: holds neither val2017 nor train2017.")
+    categories = _categories(content)
+    names = [category["name"] for category in categories]
+    colors = [tuple(c["color"]) for c in categories if "color" in c]
+    if annotations == "instances":
+        names = ["background", *names]
+    return DatasetInfo(
+        name=f"coco_{annotations}",
+        class_names=tuple(names),
+        colormap=tuple(colors) if len(colors) == len(names) else (),
+        source=_SOURCE,
+    )
+
+
+def samples(
+    source_dir: str, split: str, *, annotations: str = "panoptic"
+) -> Iterator[Sample]:
+    """The annotated pictures of a split, in order of their ids; test has no labels."""
+    root = find_root(source_dir, "annotations", "coco", "COCO")
+    images = root / f"{split}2017"
+    if split == "test":
+        for path in sorted(images.glob("*.jpg")):
+            yield FileSample(name=path.stem, image_path=str(path), label_path=None)
+        return
+    content = _content(root, annotations, split)
+    make = {
+        "panoptic": _panoptic_samples,
+        "stuff": _stuff_samples,
+        "instances": _instance_samples,
+    }[annotations]
+    yield from make(root, split, images, content)
+
+
+def _panoptic_samples(
+    root: pathlib.Path, split: str, images: pathlib.Path, content: Mapping[str, Any]
+) -> Iterator[Sample]:
+    """A pixel's colour is its segment's id: red + 256 green + 256^2 blue."""
+    classes = {c["id"]: i for i, c in enumerate(_categories(content))}
+    labels = _folder(root, f"panoptic_{split}2017")
+    for annotation in sorted(content["annotations"], key=lambda a: a["image_id"]):
+        colors = {_color(_VOID): IGNORE_LABEL}
+        for segment in annotation["segments_info"]:
+            colors[_color(segment["id"])] = classes[segment["category_id"]]
+        name = pathlib.Path(annotation["file_name"]).stem
+        yield FileSample(
+            name=name,
+            image_path=str(images / f"{name}.jpg"),
+            label_path=str(labels / annotation["file_name"]),
+            coding=Coding.of(colors=colors),
+        )
+
+
+def _color(segment_id: int) -> Color:
+    return segment_id & 255, segment_id >> 8 & 255, segment_id >> 16
+
+
+def _stuff_samples(
+    root: pathlib.Path, split: str, images: pathlib.Path, content: Mapping[str, Any]
+) -> Iterator[Sample]:
+    """A pixel of the PNG files is its category's id."""
+    values = {c["id"]: i for i, c in enumerate(_categories(content))}
+    coding = Coding.of(values={_VOID: IGNORE_LABEL} | values)
+    labels = _folder(root, f"stuff_{split}2017_pixelmaps")
+    for image in sorted(content["images"], key=lambda i: i["id"]):
+        name = pathlib.Path(image["file_name"]).stem
+        yield FileSample(
+            name=name,
+            image_path=str(images / image["file_name"]),
+            label_path=str(labels / f"{name}.png"),
+            coding=coding,
+        )
+
+
+def _instance_samples(
+    root: pathlib.Path, split: str, images: pathlib.Path, content: Mapping[str, Any]
+) -> Iterator[Sample]:
+    del root, split
+    if importlib.util.find_spec("pycocotools") is None:
+        raise UserError(
+            "--annotations=instances needs pycocotools: pip install 'deeplab-tf[coco]'."
+        )
+    classes = {c["id"]: i for i, c in enumerate(_categories(content), start=1)}
+    shapes: dict[int, list[tuple[float, int, str]]] = {}
+    for annotation in content["annotations"]:
+        outline = json.dumps(annotation["segmentation"])
+        entry = (annotation["area"], classes[annotation["category_id"]], outline)
+        shapes.setdefault(annotation["image_id"], []).append(entry)
+    for image in sorted(content["images"], key=lambda i: i["id"]):
+        yield InstanceSample(
+            name=pathlib.Path(image["file_name"]).stem,
+            image_path=str(images / image["file_name"]),
+            label_path="",
+            size=(image["height"], image["width"]),
+            shapes=tuple(sorted(shapes.get(image["id"], ()), reverse=True)),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InstanceSample(FileSample):
+    """A picture whose label is drawn from outlines, the largest first.
+
+    Attributes:
+      size: height and width.
+      shapes: area, class and JSON of the segmentation.
+    """
+
+    size: tuple[int, int]
+    shapes: tuple[tuple[float, int, str], ...]
+
+    @property
+    def label_name(self) -> str:
+        """The label in messages."""
+        return f"{self.name}, its instances"
+
+    def label(self) -> np.ndarray:
+        """Draws the outlines."""
+        from pycocotools import mask
+
+        labels = np.zeros(self.size, np.uint8)
+        for _, label, outline in self.shapes:
+            shape = json.loads(outline)
+            if isinstance(shape, list):
+                codes = mask.merge(mask.frPyObjects(shape, *self.size))
+            elif isinstance(shape["counts"], list):
+                codes = mask.frPyObjects(shape, *self.size)
+            else:
+                codes = shape
+            labels[mask.decode(codes) > 0] = label
+        return labels
+
+
+def _categories(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return sorted(content["categories"], key=lambda category: category["id"])
+
+
+def _has(root: pathlib.Path, split: str) -> bool:
+    return (root / f"{split}2017").is_dir()
+
+
+def _folder(root: pathlib.Path, name: str) -> pathlib.Path:
+    inside = root / "annotations" / name
+    return inside if inside.is_dir() else root / name
+
+
+@functools.cache  # read once for the classes and once for the examples
+def _content(root: pathlib.Path, annotations: str, split: str) -> dict[str, Any]:
+    if annotations not in _KINDS:
+        raise unknown("--annotations", annotations, _KINDS)
+    path = root / "annotations" / f"{annotations}_{split}2017.json"
+    return read_json(path, "download the annotations; see datasets/README.md.")

@@ -1,0 +1,198 @@
+"""mIoU and friends over a split in one pass, each picture at its own size."""
+
+import concurrent.futures
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_tf.data import reading
+from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.errors import UserError
+from deeplab_tf.evaluation import image_scores, metrics, significance
+from deeplab_tf.evaluation.boundary import BoundaryCounter
+from deeplab_tf.evaluation.calibration import CalibrationCounter
+from deeplab_tf.evaluation.image_scores import PictureScore
+from deeplab_tf.inference.predictor import Labeller
+
+Example = dict[str, tf.Tensor]
+
+_HELD_BATCHES = 8  # waiting for pictures of their size
+
+
+def evaluate(
+    predict: Labeller,
+    dataset_dir: str,
+    info: DatasetInfo,
+    split: str,
+    *,
+    detailed: bool = False,
+    batch_size: int = 1,
+) -> dict[str, Any]:
+    """Predicts every picture of a split and compares it with its labels.
+
+    Args:
+      predict: labels pictures.
+      dataset_dir: folder of the shards.
+      info: its dataset.json.
+      split: a split with labels.
+      detailed: takes boundaries, calibration and the scores of each picture, too.
+      batch_size: pictures of one size that are predicted at once.
+
+    Returns:
+      The scores by name (`metrics.Scores`), `split`, `num_images`, `seconds` and the
+      confusion matrix as nested lists, rows the labels. In detail also `boundary`
+      (`BoundaryCounter.result`), `calibration` (`CalibrationCounter.result`),
+      `miou_interval` (`significance.interval`) and `pictures`, a list of
+      `PictureScore`.
+
+    Raises:
+      UserError: the split is unknown, empty or without labels, a shard is damaged, or
+        a label is no class.
+    """
+    if not info.split(split).has_labels:
+        raise UserError(f"split {split!r} of {info.name!r} has no labels to compare.")
+    start = time.perf_counter()
+    tally = _Tally(info, detailed)
+    examples = reading.read_split(dataset_dir, info, split, f"evaluate {split}")
+    # Counting goes on beside the next forward pass; one batch waits at most.
+    with concurrent.futures.ThreadPoolExecutor(1) as worker:
+        pending: concurrent.futures.Future[None] | None = None
+        for batch in batch_by_size(examples, batch_size):
+            outputs = _predict(predict, batch, detailed)
+            if pending is not None:
+                pending.result()
+            pending = worker.submit(tally.add, batch, *outputs)
+        if pending is not None:
+            pending.result()
+    seconds = time.perf_counter() - start
+    return {**tally.result(), "split": split, "seconds": round(seconds, 2)}
+
+
+def batch_by_size(
+    examples: Iterable[Example], batch_size: int
+) -> Iterator[list[tuple[int, Example]]]:
+    """Groups pictures of one size, so that none is padded or scaled.
+
+    Yields:
+      Up to batch_size numbered examples of one height and width. Groups come once
+      they are full; where pictures of many sizes wait, the largest group comes first.
+    """
+    groups: dict[tuple[int, ...], list[tuple[int, Example]]] = {}
+    waiting = 0
+    for index, example in enumerate(examples):
+        size = tuple(example["image"].shape)
+        groups.setdefault(size, []).append((index, example))
+        waiting += 1
+        if len(groups[size]) < batch_size:
+            if waiting < _HELD_BATCHES * batch_size:
+                continue
+            size = max(groups, key=lambda key: len(groups[key]))
+        batch = groups.pop(size)
+        waiting -= len(batch)
+        yield batch
+    yield from groups.values()
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The scores as lines to read, one a class."""
+    columns = ("iou", "precision", "recall")
+    by_class = [result[f"per_class_{column}"] for column in columns]
+    head = f"{result['split']}: {result['num_images']} pictures"
+    lines = [f"{head:<26} {'IoU':>9} {'precision':>9} {'recall':>9}"]
+    lines += [
+        f"  {name:<24} " + " ".join(f"{_cell(column[name]):>9}" for column in by_class)
+        for name in by_class[0]
+    ]
+    totals = {"mIoU": _cell(result["miou"])}
+    if "miou_interval" in result:
+        low, high = result["miou_interval"]
+        totals["mIoU"] += f"  (95 % interval over pictures: {low:.4f} to {high:.4f})"
+    totals["pixel accuracy"] = _cell(result["pixel_accuracy"])
+    totals["mean accuracy"] = _cell(result["mean_accuracy"])
+    if "boundary" in result:
+        totals["boundary IoU"] = _cell(result["boundary"]["boundary_iou"])
+        totals["boundary F1"] = _cell(result["boundary"]["boundary_f1"])
+    if "calibration" in result:
+        error = result["calibration"]["expected_calibration_error"]
+        totals["calibration error"] = _cell(error)
+    lines += [f"  {name:<24} {value:>9}" for name, value in totals.items()]
+    return "\n".join(lines)
+
+
+def _predict(
+    predict: Labeller, batch: list[tuple[int, Example]], detailed: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    pictures = tf.stack([example["image"] for _, example in batch])
+    if detailed:
+        return predict.labels_and_confidence(pictures)
+    return predict.labels(pictures), None
+
+
+class _Tally:
+    """All counts of a pass."""
+
+    def __init__(self, info: DatasetInfo, detailed: bool) -> None:
+        self._info = info
+        self._matrix = np.zeros([info.num_classes] * 2, np.int64)
+        self._count = 0
+        arguments = info.num_classes, info.ignore_label
+        self._boundary = BoundaryCounter(*arguments) if detailed else None
+        self._calibration = CalibrationCounter(*arguments)
+        self._pictures: list[PictureScore] = []
+
+    def add(
+        self,
+        batch: list[tuple[int, Example]],
+        predictions: np.ndarray,
+        confidence: np.ndarray | None,
+    ) -> None:
+        for place, (index, example) in enumerate(batch):
+            labels = example["labels"].numpy().astype(np.uint8)
+            matrix = metrics.confusion_matrix(
+                labels,
+                predictions[place],
+                self._info.num_classes,
+                self._info.ignore_label,
+            )
+            self._matrix += matrix
+            self._count += 1
+            if self._boundary is None:
+                continue
+            self._boundary.update(labels, predictions[place])
+            suspect = None
+            if confidence is not None:
+                self._calibration.update(labels, predictions[place], confidence[place])
+                suspect = image_scores.suspects(
+                    labels,
+                    predictions[place],
+                    confidence[place],
+                    self._info.ignore_label,
+                )
+            name = example["filename"].numpy().decode()
+            self._pictures.append(image_scores.score(index, name, matrix, suspect))
+
+    def result(self) -> dict[str, Any]:
+        info = self._info
+        result = {
+            **metrics.scores(self._matrix).to_dict(info.class_names),
+            "num_images": self._count,
+            "confusion_matrix": self._matrix.tolist(),
+        }
+        if self._boundary is None:
+            return result
+        self._pictures.sort(key=lambda picture: picture.index)
+        pixels = image_scores.class_pixels(self._pictures, info.num_classes)
+        return {
+            **result,
+            "miou_interval": significance.interval(pixels),
+            "boundary": self._boundary.result(info.class_names),
+            "calibration": self._calibration.result(info.class_names),
+            "pictures": self._pictures,
+        }
+
+
+def _cell(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.4f}"

@@ -1,0 +1,1 @@
+"""One file a format, each proven against Keras before it appears."""

@@ -1,0 +1,200 @@
+"""A SavedModel that needs nothing but TensorFlow: pictures in, labels out.
+
+serving_default  pictures uint8 [B, H, W, C], any size -> labels, probabilities
+serving_bytes    contents string [B], JPEG or PNG -> labels, confidence, sizes
+logits           pictures uint8 [B, H, W, C] -> logits
+config           -> run.json and the class names
+"""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework import convert_to_constants
+
+from deeplab_tf import files
+from deeplab_tf.data import records
+from deeplab_tf.export import encoded_image
+from deeplab_tf.inference.predictor import make_predictor
+from deeplab_tf.inference.runners.saved_model import RUN_JSON
+from deeplab_tf.network import folding
+from deeplab_tf.runs import Run
+
+MAX_SIDE = 16_384
+MAX_PIXELS = 2**24
+Outputs = dict[str, tf.Tensor]
+
+
+def save(
+    model: keras.Model,
+    run: Run,
+    path: pathlib.Path,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> None:
+    """Writes a SavedModel.
+
+    Weights are constants and batch norm is in the kernels, so that it is faster than
+    the model that was trained.
+
+    Args:
+      model: float32 [B, H, W, C] in [0, 255] -> logits [B, H, W, K].
+      run: whose run.json goes into the folder and into the signature `config`.
+      path: folder to write.
+      scales: whose predictions are averaged.
+      flip: averages with the mirrored picture, too.
+      max_pixels: in a request of pictures, or in an encoded picture; more are
+        refused, for one request must not take the memory of a server.
+    """
+    frozen = _frozen_model(folding.fold(model))
+    server = Server(frozen, run, scales, flip, max_pixels)
+    tf.saved_model.save(server, str(path), signatures=server.signatures())
+    files.write_json(path / RUN_JSON, run.to_dict())
+
+
+def freeze(
+    function: tf.types.experimental.ConcreteFunction,
+) -> tf.types.experimental.ConcreteFunction:
+    """The function with its variables as constants; its outputs become a list."""
+    return convert_to_constants.convert_variables_to_constants_v2(function)
+
+
+class Server(tf.Module):
+    """The functions of the SavedModel."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        run: Run,
+        scales: Sequence[float],
+        flip: bool,
+        max_pixels: int,
+    ) -> None:
+        super().__init__()
+        self._model = model
+        self._info = run.info
+        self._run_json = json.dumps(run.to_dict())
+        self._predict = make_predictor(model, scales=scales, flip=flip)
+        self._max_pixels = max_pixels
+
+    def signatures(self) -> dict[str, Any]:
+        """The concrete functions by signature name."""
+        info = self._info
+        pixel = tf.uint8 if info.bits == 8 else tf.float32
+        shape = [None, None, None, info.channels]
+        pictures = tf.TensorSpec(shape, pixel, "pictures")
+        traced = {
+            "serving_default": (self.serve_pictures, [pictures]),
+            "logits": (self.serve_logits, [pictures]),
+            "config": (self.serve_config, []),
+        }
+        if info.channels in records.IMAGE_FILE_CHANNELS and info.bits == 8:
+            contents = tf.TensorSpec([None], tf.string, "contents")
+            traced["serving_bytes"] = (self.serve_bytes, [contents])
+        return {
+            name: tf.function(function, input_signature=specs).get_concrete_function()
+            for name, (function, specs) in traced.items()
+        }
+
+    def serve_pictures(self, pictures: tf.Tensor) -> Outputs:
+        """Pictures of one size: labels [B, H, W], probabilities [B, H, W, K]."""
+        pictures = self._check(pictures)
+        probabilities = self._predict(pictures)
+        return {"labels": _labels(probabilities), "probabilities": probabilities}
+
+    def serve_logits(self, pictures: tf.Tensor) -> Outputs:
+        """Pictures of one size, one scale: logits [B, H, W, K]."""
+        pictures = self._check(pictures)
+        return {"logits": self._model(tf.cast(pictures, tf.float32))}
+
+    def serve_bytes(self, contents: tf.Tensor) -> Outputs:
+        """Encoded pictures of any sizes, turned upright.
+
+        Returns:
+          labels int32 [B, H, W] and the winner's probability `confidence`
+          [B, H, W], for the greatest height and width; what lies beyond a smaller
+          picture, whose height and width `sizes` [B, 2] gives, is the ignored label.
+        """
+
+        def one(content: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
+            picture = encoded_image.decode(
+                content, self._info.channels, MAX_SIDE, self._max_pixels
+            )
+            probabilities = self._predict(picture[None])[0]
+            labels = _labels(probabilities)
+            confidence = tf.reduce_max(probabilities, -1)
+            return _ragged(labels), _ragged(confidence), tf.shape(labels)
+
+        labels, confidence, sizes = tf.map_fn(
+            one,
+            contents,
+            fn_output_signature=(
+                tf.RaggedTensorSpec([None, None], tf.int32),
+                tf.RaggedTensorSpec([None, None], tf.float32),
+                tf.TensorSpec([2], tf.int32),
+            ),
+        )
+        return {
+            "labels": labels.to_tensor(self._info.ignore_label),
+            "confidence": confidence.to_tensor(),
+            "sizes": sizes,
+        }
+
+    def serve_config(self) -> Outputs:
+        """run_json, a scalar string, and class_names [K]."""
+        return {
+            "run_json": tf.constant(self._run_json),
+            "class_names": tf.constant(list(self._info.class_names)),
+        }
+
+    def _check(self, pictures: tf.Tensor) -> tf.Tensor:
+        """The pictures, once their size is known to be served."""
+        channels = self._info.channels
+        pictures = tf.raw_ops.EnsureShape(
+            input=pictures, shape=[None, None, None, channels]
+        )
+        shape = tf.shape(pictures, tf.int64)
+        limit = self._max_pixels // tf.maximum(shape[0], 1)
+        return encoded_image.check_size(pictures, shape[1:3], MAX_SIDE, limit)
+
+
+def _frozen_model(model: keras.Model) -> keras.Model:
+    """The model as one layer whose weights are constants, once for all signatures."""
+
+    @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.float32)])
+    def call(pictures: tf.Tensor) -> tf.Tensor:
+        return model(pictures, training=False)
+
+    frozen = freeze(call.get_concrete_function())
+    layer = _Function(frozen, model.output_shape[-1])
+    return keras.Model(model.input, layer(model.input))
+
+
+class _Function(keras.layers.Layer):
+    """A frozen function from pictures to logits."""
+
+    def __init__(self, function: Any, num_classes: int) -> None:
+        super().__init__(name="frozen")
+        self._function = function
+        self._num_classes = num_classes
+
+    def call(self, pictures: tf.Tensor) -> tf.Tensor:
+        (logits,) = self._function(pictures)
+        return logits
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return (*input_shape[:3], self._num_classes)
+
+
+def _labels(probabilities: tf.Tensor) -> tf.Tensor:
+    return tf.argmax(probabilities, -1, output_type=tf.int32)
+
+
+def _ragged(rows: tf.Tensor) -> tf.RaggedTensor:
+    """A map [H, W] as one whose size may differ from its neighbours' in a batch."""
+    return tf.RaggedTensor.from_tensor(rows)

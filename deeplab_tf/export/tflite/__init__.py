@@ -1,0 +1,1 @@
+"""LiteRT files: conversion, what is in them, their metadata."""

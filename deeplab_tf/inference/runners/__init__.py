@@ -1,0 +1,1 @@
+"""One file a format of exported models: how it is run."""

@@ -1,0 +1,110 @@
+"""A trained model in three lines of Python.
+
+from deeplab_tf import load
+model = load("runs/voc")
+labels = model.predict("picture.jpg")
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from deeplab_tf import runs
+from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.errors import UserError
+from deeplab_tf.inference import coloring, drawing, exported, tiling
+from deeplab_tf.inference.exported_labels import ArtefactLabeller
+from deeplab_tf.inference.predictor import Labeller, make_predictor
+
+
+class Segmenter:
+    """Labels pictures, given as file, PIL picture or array.
+
+    Attributes:
+      info: names and colours of the classes.
+    """
+
+    def __init__(self, predict: Labeller, info: DatasetInfo) -> None:
+        self._predict = predict
+        self.info = info
+
+    def predict(self, picture: Any) -> np.ndarray:
+        """Class of each pixel, uint8 [H, W].
+
+        Args:
+          picture: a path, a PIL picture, or an array [H, W, C] in 0..255 of the
+            model's channels (RGB).
+
+        Raises:
+          UserError: it is no such picture.
+        """
+        return self._predict.labels(self._array(picture)[None])[0]
+
+    def predict_with_confidence(
+        self, picture: Any
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The classes and, where the model tells, the winner's probability [H, W]."""
+        labels, confidence = self._predict.labels_and_confidence(
+            self._array(picture)[None]
+        )
+        return labels[0], None if confidence is None else confidence[0]
+
+    def draw(self, picture: Any) -> Image.Image:
+        """The picture with the classes' colours over it."""
+        array = self._array(picture)
+        colors = coloring.colorize(self.predict(array), self.info.colormap)
+        shown = coloring.as_rgb(np.clip(np.round(array), 0, 255).astype(np.uint8))
+        return Image.fromarray(coloring.overlay(shown, colors))
+
+    def _array(self, picture: Any) -> np.ndarray:
+        if isinstance(picture, str | pathlib.Path):
+            picture = drawing.read_picture(pathlib.Path(picture))
+        elif isinstance(picture, Image.Image):
+            picture = np.asarray(picture.convert("RGB"))
+        array = np.asarray(picture)
+        if array.ndim != 3 or array.shape[-1] != self.info.channels:
+            raise UserError(
+                f"a picture must be [height, width, {self.info.channels}]; received "
+                f"an array of shape {list(array.shape)}."
+            )
+        return array
+
+
+def load(
+    path: str | pathlib.Path,
+    *,
+    output_stride: int | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    tile_size: int | None = None,
+) -> Segmenter:
+    """Loads a run folder, a SavedModel of `export/` or a .tflite file.
+
+    Args:
+      path: the folder or file.
+      output_stride: of a run: another than trained at.
+      scales: of a run: factors whose predictions are averaged.
+      flip: of a run: averages with the mirrored picture, too.
+      tile_size: of a run: side of the tiles for pictures larger than memory.
+
+    Raises:
+      UserError: there is nothing of the kind at the path, or options were given that
+        an export has fixed.
+    """
+    if (pathlib.Path(path) / runs.RUN_FILE).is_file():
+        run = runs.open_run(str(path))
+        model = runs.load_model(run, output_stride=output_stride)
+        predict = make_predictor(model, scales=scales, flip=flip, frozen=True)
+        if tile_size is None:
+            return Segmenter(predict, run.info)
+        return Segmenter(tiling.make_tiled(predict, tile_size), run.info)
+    if (output_stride, tuple(scales), flip, tile_size) != (None, (1.0,), False, None):
+        raise UserError(f"{path}: is no run folder, so it takes no options.")
+    opened = exported.open_artefact(str(path))
+    if not opened.run:
+        raise UserError(f"{path}: does not tell its classes; it is not from export/.")
+    info = DatasetInfo.from_dict(opened.run["dataset"], str(path))
+    return Segmenter(ArtefactLabeller(opened), info)

@@ -1,0 +1,1 @@
+"""What gathers context from the encoder's map, by name."""

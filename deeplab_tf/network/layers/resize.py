@@ -1,0 +1,50 @@
+"""Bilinear resizing with aligned corners."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from deeplab_tf.network.layers import atrous
+from deeplab_tf.network.layers.package import PACKAGE
+
+
+def resize(x: tf.Tensor, size: Any) -> tf.Tensor:
+    """Bilinear resize with aligned corners, as the released weights expect.
+
+    The centres of the corner pixels of x and of the result coincide: pixel i of n
+    lies at i * (m - 1) / (n - 1) of the m pixels of x.
+
+    Args:
+      x: Tensor[B, H, W, C] of any float type, which the result keeps.
+      size: (height, width), integers or a tensor.
+    """
+    y = tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True)
+    return tf.cast(y, x.dtype)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ResizeLike(keras.layers.Layer):
+    """Resizes the first of two maps to the height and width of the second."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Every network ends with this layer, and Keras compiles by XLA on its own
+        # what supports it. For these networks XLA is several times slower on a CPU.
+        self.supports_jit = bool(
+            tf.config.list_physical_devices("GPU")
+            or tf.config.list_physical_devices("TPU")
+        )
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """[Tensor[B, h, w, C], Tensor[B, H, W, D]] -> Tensor[B, H, W, C]."""
+        x, reference = inputs
+        size = list(reference.shape)[1:3]
+        if None not in size and size == list(x.shape)[1:3]:
+            return x
+        return resize(x, atrous.known_shape(reference)[1:3])
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """(B, H, W, C)."""
+        x, reference = input_shape
+        return (x[0], reference[1], reference[2], x[3])

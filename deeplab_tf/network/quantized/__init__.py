@@ -1,0 +1,1 @@
+"""The network with the rounding of an int8 file."""

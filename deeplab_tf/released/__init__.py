@@ -1,0 +1,1 @@
+"""The models that were released for TensorFlow 1."""

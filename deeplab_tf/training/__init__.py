@@ -1,0 +1,5 @@
+"""The training loop and its parts."""
+
+from deeplab_tf.training.loop import train
+
+__all__ = ["train"]

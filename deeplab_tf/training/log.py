@@ -1,0 +1,145 @@
+"""What a training run tells: one live line, metrics.jsonl, TensorBoard events."""
+
+import json
+import sys
+import time
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from deeplab_tf import cli, files
+from deeplab_tf.data.pipeline import make_eval_dataset
+from deeplab_tf.inference import coloring
+from deeplab_tf.inference.predictor import Predictor
+from deeplab_tf.runs import Run
+
+_PICTURES = 4  # shown in TensorBoard after each evaluation
+
+
+class RunLog:
+    """Writes the course of a run; use it in a `with` statement.
+
+    metrics.jsonl has a line {"step", "loss", "gradient_norm", "learning_rate",
+    "images_per_second"} each logged step and {"step", "miou", ...} each evaluation.
+    Lines after `start_step` are dropped first: a resumed run writes them again.
+
+    Args:
+      run: the run.
+      start_step: steps done before.
+      writes: False in all workers but the first, which stay silent.
+    """
+
+    def __init__(self, run: Run, start_step: int, writes: bool = True) -> None:
+        self._run = run
+        self._writes = writes
+        self._batch_size = run.config.train.batch_size
+        self._profiling = False
+        self._since = (time.perf_counter(), start_step)
+        if not writes:
+            return
+        self._path = run.path / "metrics.jsonl"
+        self._drop_after(start_step)
+        self._events = tf.summary.create_file_writer(str(run.path / "events"))
+        self._bar = tqdm(
+            total=run.config.train.steps * self._batch_size,
+            initial=start_step * self._batch_size,
+            unit="img",
+            mininterval=cli.interval(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._profiling:
+            tf.profiler.experimental.stop()
+        if self._writes:
+            self._bar.close()
+            self._events.close()
+
+    def advance(self, step: int, loss: float) -> None:
+        """Moves the live line to a step."""
+        if not self._writes:
+            return
+        total = self._run.config.train.steps
+        self._bar.set_description(f"step {step}/{total} loss {loss:.4f}", refresh=False)
+        self._bar.update(step * self._batch_size - self._bar.n)
+
+    def step(self, step: int, values: dict[str, float]) -> None:
+        """Writes a training step: loss, learning rate and the like by name."""
+        if not self._writes:
+            return
+        now, (then, last) = time.perf_counter(), self._since
+        rate = (step - last) * self._batch_size / (now - then)
+        self._since = (now, step)
+        self._write(step, "train", {**values, "images_per_second": round(rate, 2)})
+
+    def profile(self, step: int) -> None:
+        """Starts or ends the profile that the config asks for, before a step."""
+        wanted = self._run.config.train.profile_steps
+        if not wanted or not self._writes:
+            return
+        if not self._profiling and wanted[0] <= step + 1 <= wanted[1]:
+            tf.profiler.experimental.start(str(self._run.path / "events"))
+            self._profiling = True
+        elif self._profiling and step + 1 > wanted[1]:
+            tf.profiler.experimental.stop()
+            self._profiling = False
+
+    def evaluation(self, step: int, result: dict[str, Any], predict: Predictor) -> None:
+        """Writes an evaluation and draws some of its pictures."""
+        split = result["split"]
+        values = {key: result[key] for key in ("miou", "pixel_accuracy")}
+        self._write(step, split, values, per_class_iou=result["per_class_iou"])
+        matrix = coloring.matrix_image(np.array(result["confusion_matrix"]))
+        with self._events.as_default(step):
+            for name, iou in result["per_class_iou"].items():
+                if iou is not None:
+                    tf.summary.scalar(f"{split}_iou/{name}", iou)
+            tf.summary.image(f"{split}/confusion_matrix", matrix[None])
+            for number, picture in enumerate(self._pictures(split, predict)):
+                tf.summary.image(f"{split}/{number}", picture[None])
+        tqdm.write(
+            f"step {step}: {split} mIoU {result['miou']:.4f}, pixel accuracy "
+            f"{result['pixel_accuracy']:.4f}",
+            file=sys.stderr,
+        )
+        self._since = (time.perf_counter(), step)
+
+    def _pictures(self, split: str, predict: Predictor) -> list[np.ndarray]:
+        info, data = self._run.info, self._run.config.data
+        examples = make_eval_dataset(data.dataset_dir, info, split).take(_PICTURES)
+        return [
+            coloring.side_by_side(
+                example["image"].numpy(),
+                predict(example["image"][None])[0].numpy().argmax(-1),
+                info.colormap,
+                example["labels"].numpy(),
+            )
+            for example in examples
+        ]
+
+    def _write(
+        self, step: int, group: str, values: dict[str, float], **more: Any
+    ) -> None:
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": step, **values, **more}) + "\n")
+        with self._events.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(f"{group}/{name}", value)
+
+    def _drop_after(self, start_step: int) -> None:
+        if not self._path.exists():
+            return
+        kept = []
+        for line in self._path.read_text().splitlines():
+            try:
+                keep = json.loads(line)["step"] <= start_step
+            except (ValueError, KeyError):
+                keep = False  # the half line of a killed run
+            if keep:
+                kept.append(line + "\n")
+        with files.replacing(self._path) as temporary:
+            temporary.write_text("".join(kept))

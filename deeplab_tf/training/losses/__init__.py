@@ -1,0 +1,1 @@
+"""What is minimised, over the pixels that are not void."""

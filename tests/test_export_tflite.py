@@ -1,0 +1,204 @@
+import collections
+import json
+
+import keras
+import numpy as np
+import pytest
+import tiny_run
+from ai_edge_litert.interpreter import Interpreter
+
+from deeplab_tf import runs
+from deeplab_tf.errors import UserError
+from deeplab_tf.export import proof
+from deeplab_tf.export.layer_errors import layer_errors
+from deeplab_tf.export.tflite import converter
+from deeplab_tf.inference import exported
+from deeplab_tf.inference.runners import tflite_file
+from deeplab_tf.network.layers import blocks
+from deeplab_tf.network.layers.resize import ResizeLike
+
+CLEAN = {
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "ADD",
+    "MUL",
+    "MEAN",
+    "CONCATENATION",
+    "RESIZE_BILINEAR",
+}
+
+
+def few_layers():
+    """A net that is no caricature of a trained one: its logits follow the picture."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, -1.0)(image)
+    style = blocks.Style(momentum=0.9, epsilon=1e-3)
+    x = blocks.conv(x, 64, 3, style=style, name="conv", stride=2, activation="relu6")
+    x = blocks.separable(x, 64, style=style, name="atrous", rate=2)
+    x = keras.layers.Conv2D(3, 1, name="logits")(x)
+    model = keras.Model(image, ResizeLike(name="resize")([x, image]))
+    tiny_run.randomize(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return runs.open_run(tiny_run.write(tmp_path_factory.mktemp("tflite")))
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return runs.load_model(run)
+
+
+def interpret(content):
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def op_counts(content):
+    details = interpret(content)._get_ops_details()
+    return collections.Counter(op["op_name"] for op in details)
+
+
+@pytest.mark.parametrize("size", [(65, 97), (64, 80)])
+def test_logits(run, model, size):
+    interpreter = interpret(converter.convert(model, run, [size]))
+    pictures = np.float32(tiny_run.pictures(*size))
+    expected = np.asarray(model(pictures, training=False))
+    outputs = interpreter.get_signature_runner()(pictures=pictures)
+    assert list(outputs) == ["logits"]
+    np.testing.assert_allclose(
+        outputs["logits"], expected, atol=1e-4 * np.ptp(expected)
+    )
+
+
+def test_operations(run, model):
+    """One operation a convolution; in one piece for the delegate."""
+    counts = op_counts(converter.convert(model, run, [(65, 65)]))
+    assert set(counts) <= CLEAN | {"DELEGATE"}
+    assert counts["DELEGATE"] <= 1
+    atrous = [
+        layer
+        for layer in model.layers
+        if max(getattr(layer, "dilation_rate", (1,))) > 1
+    ]
+    assert len(atrous) >= 2
+
+
+@pytest.mark.parametrize("output_type", ["probabilities", "labels"])
+def test_output_types(run, model, output_type):
+    content = converter.convert(model, run, [(49, 49)], output_type=output_type)
+    pictures = np.float32(tiny_run.pictures(49, 49))
+    logits = np.asarray(model(pictures, training=False))
+    output = interpret(content).get_signature_runner()(pictures=pictures)[output_type]
+    if output_type == "labels":
+        assert output.dtype == np.int32
+        assert (output == logits.argmax(-1)).mean() > 0.999
+    else:
+        exp = np.exp(logits - logits.max(-1, keepdims=True))
+        np.testing.assert_allclose(output, exp / exp.sum(-1, keepdims=True), atol=1e-3)
+
+
+def test_sizes_share_their_weights(run, model):
+    sizes = [(65, 97), (97, 65)]
+    one = converter.convert(model, run, sizes[:1])
+    two = converter.convert(model, run, sizes)
+    assert len(two) < 1.3 * len(one)
+    interpreter = interpret(two)
+    for size in sizes:
+        pictures = np.float32(tiny_run.pictures(*size))
+        runner = interpreter.get_signature_runner(f"size_{size[0]}x{size[1]}")
+        expected = np.asarray(model(pictures, training=False))
+        np.testing.assert_allclose(
+            runner(pictures=pictures)["logits"], expected, atol=1e-4 * np.ptp(expected)
+        )
+
+
+def test_run_json_is_inside(run, model, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(converter.convert(model, run, [(33, 33)]))
+    assert json.loads(tflite_file.read_attached(path, "run.json")) == run.to_dict()
+    assert tflite_file.read_attached(path, "other.txt") is None
+
+
+@pytest.mark.parametrize(
+    ("quantize", "difference"),
+    [("float16", 0.002), ("dynamic", 0.02), ("int8", 0.1), ("int16x8", 0.05)],
+)
+def test_quantized(run, tmp_path, quantize, difference):
+    """Kernels and maps have their types, logits differ by what so many bits allow."""
+    model = few_layers()
+    path = tmp_path / "model.tflite"
+    path.write_bytes(
+        converter.convert(
+            model,
+            run,
+            [(64, 81)],
+            quantize=quantize,
+            calibration=lambda size: [
+                tiny_run.pictures(*size, seed=i) for i in range(9)
+            ],
+        )
+    )
+    examples = [(picture, None) for picture in tiny_run.pictures(64, 81, 3, seed=100)]
+    opened = exported.open_artefact(str(path))
+    agreement = proof.compare(model, opened, examples, run.info)
+    assert agreement.max_difference < difference * agreement.logit_range
+    assert agreement.pixel_agreement > 0.8
+    kernels = {"float16": np.float16, "none": np.float32}.get(quantize, np.int8)
+    details = interpret(path.read_bytes()).get_tensor_details()
+    assert kernels in {d["dtype"] for d in details if len(d["shape"]) == 4}
+    maps = {d["dtype"] for d in details if list(d["shape"][:3]) == [1, 32, 41]}
+    floats = {np.float32} if quantize in ("float16", "dynamic") else set()
+    assert maps & {np.float32} == floats
+
+
+def test_int8_takes_pictures_and_gives_labels(run):
+    model, pictures = few_layers(), tiny_run.pictures(49, 49)
+    content = converter.convert(
+        model,
+        run,
+        [(49, 49)],
+        output_type="labels",
+        quantize="int8",
+        calibration=lambda size: [pictures],
+    )
+    (details,) = interpret(content).get_input_details()
+    assert details["dtype"] == np.uint8
+    labels = interpret(content).get_signature_runner()(pictures=pictures)["labels"]
+    assert labels.dtype == np.int32
+    expected = np.asarray(model(np.float32(pictures), training=False)).argmax(-1)
+    assert (labels == expected).mean() > 0.8
+
+
+def test_labels_of_16_bits_are_refused(run, model):
+    with pytest.raises(UserError, match="no argmax of 16 bits"):
+        converter.convert(
+            model, run, [(33, 33)], output_type="labels", quantize="int16x8"
+        )
+
+
+def test_error_of_each_layer(run, tmp_path):
+    """It is small before the layer whose kernel is broken and large from there on."""
+    model = few_layers()
+    pictures = tiny_run.pictures(48, 64)
+    (tmp_path / "float.tflite").write_bytes(converter.convert(model, run, [(48, 64)]))
+    broken = model.get_layer("atrous.depthwise")
+    broken.kernel.assign(-broken.kernel)
+    (tmp_path / "int8.tflite").write_bytes(
+        converter.convert(
+            model, run, [(48, 64)], quantize="int8", calibration=lambda size: [pictures]
+        )
+    )
+    errors = {
+        layer.name: layer.error
+        for layer in layer_errors(
+            tmp_path / "float.tflite", tmp_path / "int8.tflite", pictures
+        )
+    }
+    assert errors["conv.relu6"] < 0.05
+    assert errors["atrous.depthwise.relu"] > 0.3
+    assert errors["logits"] > 0.1

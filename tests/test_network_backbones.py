@@ -1,0 +1,278 @@
+"""Every listed backbone: taps, atrous consistency; its units against NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from head_models import STYLE, TOLERANCE, picture, wrap
+from numpy_network import ACTIVATIONS, randomize
+
+from deeplab_tf.errors import UserError
+from deeplab_tf.network import backbones
+from deeplab_tf.network.backbones import AtrousSchedule, resnet, xception
+from deeplab_tf.network.backbones.inverted_residual import bottleneck
+
+# Channels of the map at the output stride and of the taps at 4, 8 and 16.
+CHANNELS = {
+    "mobilenet_v2": (320, 144, 192, 576),
+    "mobilenet_v3_large": (480, 72, 120, 672),
+    "mobilenet_v3_small": (288, 16, 88, 144),
+    "resnet_18": (512, 64, 128, 256),
+    "resnet_18_beta": (512, 64, 128, 256),
+    "resnet_50": (2048, 256, 512, 1024),
+    "resnet_50_beta": (2048, 256, 512, 1024),
+    "resnet_101": (2048, 256, 512, 1024),
+    "resnet_101_beta": (2048, 256, 512, 1024),
+    "xception_41": (2048, 256, 728, 1024),
+    "xception_65": (2048, 256, 728, 1024),
+    "xception_71": (2048, 256, 728, 1024),
+}
+
+
+def features(name, output_stride, **options):
+    """A Keras model that gives the high-level map and the taps at 4, 8, 16."""
+    image = keras.Input((None, None, 3))
+    found = backbones.get_spec(name).build(
+        image, style=STYLE, output_stride=output_stride, **options
+    )
+    taps = [found.low_level[stride] for stride in (4, 8, 16)]
+    return keras.Model(image, [found.high_level, *taps])
+
+
+def test_every_listed_backbone_is_tested():
+    assert set(CHANNELS) == set(backbones.MODULES)
+
+
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+def test_schedule_spends_strides_and_then_rates(output_stride):
+    schedule = AtrousSchedule(output_stride)
+    steps = [schedule.step(stride) for stride in (2, 1, 2, 2, 1, 2, 1, 2, 1)]
+    assert (
+        steps
+        == {
+            8: [(2, 1), (1, 1), (2, 1), (2, 1), (1, 1), (1, 1), (1, 2), (1, 2), (1, 4)],
+            16: [
+                (2, 1),
+                (1, 1),
+                (2, 1),
+                (2, 1),
+                (1, 1),
+                (2, 1),
+                (1, 1),
+                (1, 1),
+                (1, 2),
+            ],
+            32: [
+                (2, 1),
+                (1, 1),
+                (2, 1),
+                (2, 1),
+                (1, 1),
+                (2, 1),
+                (1, 1),
+                (2, 1),
+                (1, 1),
+            ],
+        }[output_stride]
+    )
+
+
+def subsample(fine, length_at_8, steps, symmetric):
+    """The pixels of a map at stride 8 that `steps` more strides by 2 would keep.
+
+    Symmetric padding keeps pixels 0, 2, 4...; TensorFlow's SAME keeps 1, 3, 5... of
+    an even length.
+    """
+    for axis in (1, 2):
+        length = length_at_8[axis - 1]
+        kept = np.arange(length)
+        for _ in range(steps):
+            first = 0 if symmetric or len(kept) % 2 else 1
+            kept = kept[first::2]
+        fine = np.take(fine, kept, axis)
+    return fine
+
+
+def open_gates(model):
+    """Squeeze-and-excite gates at 1/2, whatever the map's mean (see mobilenet_v3)."""
+    for weight in model.weights:
+        if ".squeeze_excite." in weight.path:
+            weight.assign(np.zeros(weight.shape))
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_atrous_features_agree_between_output_strides(name):
+    models = {stride: features(name, stride) for stride in (8, 16, 32)}
+    randomize(models[8])
+    open_gates(models[8])
+    for stride in (16, 32):
+        models[stride].set_weights(models[8].get_weights())
+    for size in ((65, 81), (64, 72)):
+        image = picture(1, *size, 3)
+        dense, low_level, *taps = (np.asarray(y) for y in models[8](image))
+        assert (dense.shape[-1], low_level.shape[-1]) == CHANNELS[name][:2]
+        assert tuple(tap.shape[-1] for tap in taps) == CHANNELS[name][2:]
+        symmetric = not name.startswith("mobilenet")
+        for stride, steps in ((16, 1), (32, 2)):
+            actual, same, *_ = models[stride](image)
+            wanted = subsample(dense, dense.shape[1:3], steps, symmetric)
+            assert np.abs(actual - wanted).max() < 1e-4 * np.abs(wanted).max()
+            np.testing.assert_array_equal(same, low_level)
+
+
+def test_gates_see_the_whole_map():
+    model = features("mobilenet_v3_small", 32)
+    randomize(model)
+    image = picture(1, 65, 65, 3)
+    before = np.asarray(model(image)[0])
+    image[:, -8:] += 1  # far outside of the first pixel's convolutions
+    assert np.abs(model(image)[0][0, 0, 0] - before[0, 0, 0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize(
+    ("skip", "inner", "stride", "rates"),
+    [
+        ("conv", False, 2, (1, 1, 1)),
+        ("conv", False, 1, (2, 2, 2)),
+        ("sum", False, 1, (2, 4, 1)),
+        ("none", True, 1, (2, 4, 8)),
+    ],
+)
+def test_xception_module_equals_numpy(skip, inner, stride, rates, paper):
+    block = xception.Block(name="", channels=(4, 6, 5), skip=skip, inner_relu=inner)
+    model, network = wrap(
+        lambda x: xception._module(
+            x,
+            block,
+            style=STYLE,
+            name="unit",
+            stride=stride,
+            rates=rates,
+            relu_between=paper,
+        ),
+        5,
+    )
+    x = y = picture(2, 12, 9, 5)
+    outputs = []
+    for i, rate in enumerate(rates, 1):
+        if not inner:
+            y = np.maximum(y, 0)
+        strided = {"stride": 2, "padding": 1} if i == 3 and stride == 2 else {}
+        y = network.separable(
+            y,
+            f"unit.separable_conv{i}",
+            between="relu" if inner or paper else None,
+            after="relu" if inner else None,
+            rate=rate,
+            **strided,
+        )
+        outputs.append(y)
+    if skip == "conv":
+        y = y + network.block(x, "unit.shortcut", None, stride=stride)
+    elif skip == "sum":
+        y = y + x
+    for actual, wanted in zip(model(x), (y, outputs[1]), strict=True):
+        np.testing.assert_allclose(actual, wanted, **TOLERANCE)
+
+
+@pytest.mark.parametrize("squeeze", [False, True])
+@pytest.mark.parametrize(
+    ("expanded", "stride", "rate", "residual", "size", "activation"),
+    [
+        (16, 1, 2, True, 3, "relu6"),
+        (None, 2, 1, False, 3, "relu"),
+        (20, 2, 1, False, 5, "hard_swish"),
+    ],
+)
+def test_bottleneck_equals_numpy(
+    expanded, stride, rate, residual, size, activation, squeeze
+):
+    model, network = wrap(
+        lambda x: bottleneck(
+            x,
+            8,
+            style=STYLE,
+            name="unit",
+            expanded=expanded,
+            stride=stride,
+            rate=rate,
+            residual=residual,
+            activation=activation,
+            size=size,
+            squeeze=squeeze,
+        ),
+        8,
+    )
+    x = y = picture(2, 12, 9, 8)
+    if expanded:
+        y = network.block(y, "unit.expand", activation)
+    tap = y = network.block(y, "unit.depthwise", activation, stride=stride, rate=rate)
+    if squeeze:
+        gate = y.mean((1, 2), keepdims=True)
+        gate = np.maximum(network.convolve(gate, "unit.squeeze_excite.squeeze"), 0)
+        gate = network.convolve(gate, "unit.squeeze_excite.excite")
+        y = y * ACTIVATIONS["hard_sigmoid"](gate)
+    y = network.block(y, "unit.project", None) + (x if residual else 0)
+    for actual, wanted in zip(model(x), (y, tap), strict=True):
+        np.testing.assert_allclose(actual, wanted, **TOLERANCE)
+
+
+@pytest.mark.parametrize("widens", [False, True])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("deep", [False, True])
+def test_resnet_unit_equals_numpy(deep, stride, widens):
+    width, rate = (4, 3 if stride == 1 else 1)
+    out = width * 4 if deep else width
+    channels = 6 if widens else out
+    model, network = wrap(
+        lambda x: resnet._unit(
+            x,
+            width,
+            style=STYLE,
+            name="unit",
+            bottleneck=deep,
+            stride=stride,
+            rate=rate,
+        ),
+        channels,
+    )
+    x = picture(2, 12, 9, channels)
+    strided = {"stride": 2, "padding": 1} if stride == 2 else {"rate": rate}
+    if deep:
+        y = network.block(x, "unit.conv1")
+        y = network.block(y, "unit.conv2", **strided)
+        y = network.block(y, "unit.conv3", None)
+    else:
+        y = network.block(x, "unit.conv1", rate=rate)
+        y = network.block(y, "unit.conv2", None, **strided)
+    skip = x[:, ::stride, ::stride]
+    if widens:
+        skip = network.block(x, "unit.shortcut", None, stride=stride)
+    for actual, wanted in zip(model(x), (np.maximum(skip + y, 0), y), strict=True):
+        np.testing.assert_allclose(actual, wanted, **TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("resnet_50", [f"resnet_50.block4.unit_{i}.conv2" for i in (1, 2, 3)]),
+        (
+            "xception_41",
+            [
+                f"xception_41.exit_flow.block2.unit_1.separable_conv{i}.depthwise"
+                for i in (1, 2, 3)
+            ],
+        ),
+    ],
+)
+def test_multi_grid_multiplies_the_last_block_s_rates(name, layers):
+    model = features(name, 8, multi_grid=(1, 2, 4))
+    base = 4  # strides 16 and 32 are lost before the last block
+    rates = [model.get_layer(layer).dilation_rate for layer in layers]
+    assert rates == [(base * factor,) * 2 for factor in (1, 2, 4)]
+
+
+def test_multi_grid_of_a_wrong_length_is_refused():
+    for name in ("resnet_18", "xception_41"):
+        with pytest.raises(UserError, match=r"model\.multi_grid"):
+            features(name, 16, multi_grid=(1, 2, 4, 8))

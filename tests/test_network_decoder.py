@@ -1,0 +1,36 @@
+"""The decoder, each option, against NumPy."""
+
+import numpy as np
+import pytest
+from head_models import STYLE, TOLERANCE, picture, wrap
+from numpy_network import resize
+
+from deeplab_tf.network import decoder
+
+
+@pytest.mark.parametrize("separable", [True, False])
+@pytest.mark.parametrize("strides", [(4,), (8, 4)])
+def test_decoder_equals_numpy(strides, separable):
+    def build(x, *low_level):
+        return decoder.build(
+            x,
+            dict(zip((8, 4), low_level, strict=True)),
+            style=STYLE,
+            strides=strides,
+            channels=7,
+            low_level_channels=3,
+            separable_conv=separable,
+        )
+
+    model, network = wrap(build, 6, 4, 5)
+    maps = {8: picture(2, 5, 6, 4, seed=2), 4: picture(2, 9, 11, 5, seed=3)}
+    x = picture(2, 3, 3, 6)
+    wanted = x
+    for stride in strides:
+        name = f"decoder.stride_{stride}"
+        low = network.block(maps[stride], f"{name}.low_level")
+        wanted = np.concatenate([resize(wanted, low.shape[1:3]), low], axis=-1)
+        convolve = network.separable if separable else network.block
+        for i in (1, 2):
+            wanted = convolve(wanted, f"{name}.conv_{i}")
+    np.testing.assert_allclose(model([x, maps[8], maps[4]]), wanted, **TOLERANCE)

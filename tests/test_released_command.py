@@ -1,0 +1,67 @@
+"""The command: a released checkpoint becomes a run that the others take."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from deeplab_tf import runs
+
+
+def command(module, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"deeplab_tf.{module}", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def picture(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 91, 3)).astype(np.uint8)
+    path = tmp_path / "picture.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_import_and_verify(shared_dir, tmp_path, picture):
+    weights = shared_dir / "weights"
+    run_dir = tmp_path / "run"
+    checkpoint = weights / "tf1_checkpoints/deeplabv3_mnv2_dm05_pascal_trainaug"
+    graph = weights / "frozen_mnv2_dm05_voc/frozen_inference_graph_513.pb"
+    result = command(
+        "import_tf1",
+        f"--checkpoint={checkpoint}",
+        f"--run_dir={run_dir}",
+        "--verify",
+        f"--frozen_graph={graph}",
+        f"--images={picture}",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "272 variables loaded" in result.stdout
+    assert "164 left out: optimiser slot" in result.stdout
+    assert "model.depth_multiplier: 1.0 -> 0.5" in result.stdout
+    assert f"labels equal: {70 * 91} of {70 * 91} pixels" in result.stdout
+    run = runs.open_run(str(run_dir))
+    assert run.config.model.output_stride == 16  # the graph's 8 is for comparing
+    assert runs.load_model(run).count_params() > 0
+
+
+def test_a_mistake_ends_in_one_line(tmp_path):
+    (tmp_path / "model.ckpt.index").write_bytes(b"cut off")
+    result = command(
+        "import_tf1",
+        f"--checkpoint={tmp_path / 'model.ckpt'}",
+        f"--run_dir={tmp_path / 'run'}",
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert "damaged or incomplete" in result.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,193 @@
+"""Starting from other weights: what is taken, what is not, and that it is told."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import released_variables
+import tiny_run
+
+from deeplab_tf import runs
+from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.errors import UserError
+from deeplab_tf.network.deeplab import build_model, fit_input_channels
+from deeplab_tf.released import variable_names
+from deeplab_tf.training import initialization, loop
+
+OTHERS = DatasetInfo(name="others", class_names=tuple("abcde"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return runs.open_run(str(tiny_run.write(tmp_path_factory.mktemp("run"))))
+
+
+@pytest.fixture(scope="module")
+def trained(run):
+    return runs.load_model(run)
+
+
+@pytest.fixture(scope="module")
+def files(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    trained.save(folder / "model.keras")
+    trained.save_weights(folder / "model.weights.h5")
+    return folder
+
+
+def values(model):
+    return {v.path: np.asarray(v) for v in model.weights}
+
+
+def fresh(run, info=None, settings=None):
+    keras.utils.set_random_seed(9)
+    config = run.config.replace(settings or {})
+    info = info or run.info
+    model = build_model(config.model, info.num_classes, channels=info.channels)
+    return model, config, info
+
+
+def test_run_folder_gives_every_weight(run, trained):
+    model, config, info = fresh(run)
+    listing = initialization.initialize(model, str(run.path), config, info)
+    want = values(trained)
+    assert listing.loaded == tuple(want)
+    assert not listing.skipped
+    assert not listing.unused
+    for path, value in values(model).items():
+        np.testing.assert_array_equal(value, want[path])
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.weights.h5"])
+def test_keras_files_go_by_layer_names(run, trained, files, name):
+    """Without the decoder the places of the layers in the file are other ones."""
+    model, config, info = fresh(run, settings={"model.decoder_strides": ()})
+    listing = initialization.initialize(model, str(files / name), config, info)
+    want = values(trained)
+    assert not listing.skipped
+    assert {path.split(".")[0] for path in listing.unused} == {"decoder"}
+    for path, value in values(model).items():
+        np.testing.assert_array_equal(value, want[path])
+
+
+def test_other_number_of_classes_keeps_its_own_classifier(run, trained):
+    model, config, info = fresh(run, OTHERS)
+    before, want = values(model), values(trained)
+    listing = initialization.initialize(model, str(run.path), config, info)
+    assert set(listing.skipped) == {"logits/kernel", "logits/bias"}
+    assert "source has 3 classes instead of 5: logits/kernel" in str(listing)
+    for path, value in values(model).items():
+        expected = before if path in listing.skipped else want
+        np.testing.assert_array_equal(value, expected[path])
+
+
+def test_other_names_of_as_many_classes_keep_their_own_classifier(run):
+    info = dataclasses.replace(run.info, class_names=("sky", "road", "car"))
+    model, config, info = fresh(run, info)
+    listing = initialization.initialize(model, str(run.path), config, info)
+    assert set(listing.skipped.values()) == {"the source has other classes"}
+
+
+def released(run, tmp_path, names=lambda name: True):
+    """A TF1 checkpoint of random values for the run's model; path and values."""
+    model, config, _ = fresh(run)
+    variables = variable_names.released_variables(model, config.model)
+    rng = np.random.default_rng(3)
+    tensors = {
+        name: rng.random(tuple(variable.shape), np.float32)
+        for name, variable in variables.items()
+        if names(name)
+    }
+    path = released_variables.write(tmp_path / "model.ckpt", tensors)
+    return path, {variables[name].path: value for name, value in tensors.items()}
+
+
+def test_released_checkpoint_gives_every_weight(run, tmp_path):
+    path, want = released(run, tmp_path)
+    model, config, info = fresh(run)
+    listing = initialization.initialize(model, path, config, info)
+    assert not listing.skipped
+    for name, value in values(model).items():
+        np.testing.assert_array_equal(value, want[name])
+
+
+def test_released_backbone_alone_leaves_the_head(run, tmp_path):
+    path, want = released(run, tmp_path, lambda name: name.startswith("Mobilenet"))
+    model, config, info = fresh(run)
+    listing = initialization.initialize(model, path, config, info)
+    assert set(listing.loaded) == set(want)
+    assert {name.split(".")[0].split("/")[0] for name in listing.skipped} == {
+        "aspp",
+        "decoder",
+        "logits",
+    }
+
+
+def test_new_run_starts_from_the_weights_and_keeps_the_listing(run, tmp_path):
+    settings = {
+        "data.crop_size": (33, 33),
+        "optimizer.learning_rate": 1e-12,
+        "train.init_checkpoint": str(run.path),
+        "train.steps": 1,
+        "train.batch_size": 2,
+        "train.eval_steps": 0,
+    }
+    config = run.config.replace(settings)
+    loop.train(config, str(tmp_path / "new"))
+    told = json.loads((tmp_path / "new" / initialization.FILE_NAME).read_text())
+    want = values(runs.load_model(run))
+    assert (told["skipped"], set(told["loaded"])) == ({}, set(want))
+    model = runs.load_model(runs.open_run(str(tmp_path / "new")))
+    for name, value in values(model).items():
+        if "moving" not in name:
+            np.testing.assert_allclose(value, want[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_input_channels_adapt_the_first_kernel(run, trained, channels):
+    model, config, info = fresh(run, dataclasses.replace(run.info, channels=channels))
+    listing = initialization.initialize(model, str(run.path), config, info)
+    first = "mobilenet_v2.conv/kernel"
+    assert list(listing.adapted) == [first]
+    assert f"3 input channels made to fit {channels}" in str(listing)
+    want = fit_input_channels(values(trained)[first], channels)
+    np.testing.assert_array_equal(values(model)[first], want)
+
+
+def test_new_parts_keep_their_initial_values(run):
+    model, config, info = fresh(run, settings={"model.atrous_rates": (2, 5)})
+    listing = initialization.initialize(model, str(run.path), config, info)
+    assert all("atrous_5" in path for path in listing.skipped)
+    assert set(listing.skipped.values()) == {"the source lacks them"}
+    assert all("atrous_3" in path for path in listing.unused)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"model.depth_multiplier": 0.5}, "shapes differ: mobilenet_v2.conv/kernel"),
+        (
+            {"model.backbone": "mobilenet_v3_small", "model.depth_multiplier": 1.0},
+            "source lacks them: mobilenet_v3_small.conv/kernel",
+        ),
+    ],
+)
+def test_another_backbone_is_refused(run, settings, words):
+    model, config, info = fresh(run, settings=settings)
+    before = values(model)
+    with pytest.raises(UserError, match=words):
+        initialization.initialize(model, str(run.path), config, info)
+    for path, value in values(model).items():
+        np.testing.assert_array_equal(value, before[path])
+
+
+@pytest.mark.parametrize("name", ["nothing.keras", "cut.keras", "cut.weights.h5"])
+def test_damaged_file_is_named(run, files, tmp_path, name):
+    if name.startswith("cut"):
+        whole = files / name.replace("cut", "model")
+        (tmp_path / name).write_bytes(whole.read_bytes()[:5000])
+    model, config, info = fresh(run)
+    with pytest.raises(UserError, match=name):
+        initialization.initialize(model, str(tmp_path / name), config, info)
