@@ -1,14 +1,44 @@
-"""Output appears whole or not at all."""
+"""Files: output that appears whole or not at all, input within bounds."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
 import shutil
+import stat
 from collections.abc import Iterator
 from typing import Any
 
 from deeplab_tf.errors import UserError
+
+MAX_BYTES = 1 << 30  # of one picture, label or list: what a process can hold
+_FORBIDDEN = '/\\*?[]<>:"|'  # they part paths, or mean something to glob or to HTML
+_LONGEST_NAME = 150  # bytes; what is added to it still fits into a file name's 255
+_DEEPEST = 64  # levels of a JSON file; ours have five
+_INT64_DIGITS = 19
+
+
+def check_name(name: str, what: str) -> None:
+    """Checks a name that becomes the name of a file or folder, or a part of one.
+
+    Args:
+      name: as a split's or a shard's, that came from a flag or a file.
+      what: is named, for the message.
+
+    Raises:
+      UserError: the name could lead out of its folder, or means something else than
+        itself to a shell, to glob or on another system.
+    """
+    fits = name.isprintable() and len(name.encode()) <= _LONGEST_NAME
+    plain = name.strip() == name and not set(name) & set(_FORBIDDEN)
+    if not (name and fits and plain and name[0] not in ".-" and name[-1] != "."):
+        shown = name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "..."
+        raise UserError(
+            f"{what} {shown!r} cannot be a file name here; allowed are 1 to "
+            f"{_LONGEST_NAME} bytes, printable, without any of {_FORBIDDEN} and "
+            "without a dot, minus or space at an end."
+        )
 
 
 @contextlib.contextmanager
@@ -19,7 +49,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     the temporary name and what stood at `path` is as it was.
 
     Raises:
-      UserError: the disk is full.
+      UserError: the disk is full, or the file cannot be written for another reason.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,11 +61,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename is not None:
+        if not _is_below(error.filename, temporary):
             raise
-        # A full disk does not say which file it was.
         raise UserError(
-            f"{path}: cannot be written ({error.strerror}); make space and try again."
+            f"{path}: cannot be written ({error.strerror or error}); make space or "
+            "mend the folder, and try again."
         ) from None
     finally:
         if temporary.is_dir():
@@ -44,21 +74,78 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _is_below(name: Any, folder: pathlib.Path) -> bool:
+    """Also true without a name: a full disk does not say which file it was."""
+    if name is None:
+        return True
+    return isinstance(name, str) and pathlib.Path(name).is_relative_to(folder)
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
-    """Reads a JSON file.
+def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
+    """Reads a regular file: no pipe that never speaks, no device that never ends.
 
     Raises:
-      UserError: the file is missing or is no JSON; the message ends in `remedy`.
+      OSError: as open() does; and where it is no regular file or larger than that.
+    """
+    # Without O_NONBLOCK, opening a pipe would wait for somebody who writes.
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", os.fspath(path))
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        text = f"has more than {max_bytes:,} bytes"
+        raise OSError(errno.EFBIG, text, os.fspath(path))
+    return content
+
+
+def read_json(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
+    """Reads a JSON file that holds an object: the one guard of all that is settings.
+
+    Raises:
+      UserError: the file is missing or no such JSON, nested too deep, or holds what
+        no text or no 64-bit number can be; the message ends in `remedy`.
     """
     try:
-        return json.loads(pathlib.Path(path).read_text())
+        text = read_bytes(path).decode("utf-8-sig")
+        value = json.loads(text, parse_int=_int64)
+        if not isinstance(value, dict):
+            raise ValueError("it must hold an object in braces")
+        _check_depth(value)
+        if "\\ud" in text.lower():  # half a pair is no text, and fails when written
+            json.dumps(value, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {remedy}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); {remedy}") from None
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{path}: cannot be read as JSON ({reason}); {remedy}"
+        ) from None
+    return value
+
+
+def _int64(digits: str) -> int:
+    if len(digits.lstrip("-")) > _INT64_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _check_depth(value: dict[str, Any]) -> None:
+    """Else what shows, compares or copies it runs out of stack."""
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(f"nested more than {_DEEPEST} deep")

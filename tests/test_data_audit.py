@@ -8,7 +8,7 @@ import pytest
 from conversion_runs import contents, convert, examples, refused, save
 from PIL import Image
 
-from deeplab_tf.data import dataset_info
+from deeplab_tf.data import dataset_info, tfrecord
 from deeplab_tf.data.conversion.audit import Audit
 from deeplab_tf.data.dataset_info import DatasetInfo
 
@@ -188,9 +188,15 @@ def test_verify_finds_what_differs(tmp_path):
     info = dataset_info.load(output)
     first, second = (output / name for name in info.splits["train"].shards)
     kept = first.read_bytes()
-    first.write_bytes(second.read_bytes())
+    (output / "kept").write_bytes(kept)
+    with first.open("wb") as file:  # the same records and size in another order
+        for record in reversed(list(tfrecord.read_records(output / "kept"))):
+            tfrecord.write_record(file, record)
     assert "sha256" in refused("--verify", f"--output_dir={output}")
-    first.write_bytes(kept[:-1])
-    assert str(first) in refused("--verify", f"--output_dir={output}")
+    for wrong in (second.read_bytes(), kept[:-1], kept + b"x", b""):
+        first.write_bytes(wrong)
+        line = refused("--verify", f"--output_dir={output}")
+        expected = f"{first}: has {len(wrong)} bytes, but by dataset.json it must have"
+        assert line.startswith(f"{expected} {len(kept)}.")
     first.unlink()
     assert f"{first}: missing" in refused("--verify", f"--output_dir={output}")

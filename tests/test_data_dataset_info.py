@@ -25,6 +25,12 @@ def example_info():
     )
 
 
+def train(**changes):
+    """What changes in dataset.json where the split train says something else."""
+    splits = example_info().to_dict()["splits"]
+    return {"splits": splits | {"train": splits["train"] | changes}}
+
+
 def test_save_and_load_give_the_same(tmp_path):
     info = example_info()
     dataset_info.save(info, tmp_path)
@@ -47,10 +53,13 @@ def test_default_colormap_is_vocs():
 def test_shard_paths_are_in_order_and_must_exist(tmp_path):
     info = example_info()
     paths = [tmp_path / name for name in info.splits["train"].shards]
-    paths[0].touch()
+    paths[0].write_bytes(bytes(40))
     with pytest.raises(UserError, match=r"train-00001-of-00002\.tfrecord: missing"):
         dataset_info.shard_paths(tmp_path, info, "train")
     paths[1].touch()
+    with pytest.raises(UserError, match=r"train-00001-of.*: has 0 bytes, but by"):
+        dataset_info.shard_paths(tmp_path, info, "train")
+    paths[1].write_bytes(bytes(20))
     assert dataset_info.shard_paths(tmp_path, info, "train") == [str(p) for p in paths]
 
 
@@ -78,6 +87,15 @@ def test_split_that_cannot_be_used(split, message):
         ({"schema": 2}, "schema must be 1"),
         ({"splits": {"train": {"shards": []}}}, "splits.train.num_examples must be"),
         ({"splits": []}, "splits must be a JSON object"),
+        (train(num_examples=-5), "splits.train.num_examples must be at least 0"),
+        (train(num_examples=4), "splits.train.num_examples must be 3, the sum of"),
+        (train(shard_examples=[4, -1]), "train.shard_examples must be at least 0"),
+        (train(shard_bytes=[9]), "train.shard_bytes must be empty or of length 2"),
+        (train(sha256=["ab"]), "train.sha256 must be empty or of length 2"),
+        (train(class_pixels=[1]), "train.class_pixels must be empty or of length 2"),
+        (train(max_size=[1]), "train.max_size must be empty or of length 2"),
+        (train(shards=["../a", "b"]), "shard '../a' cannot be a file name"),
+        ({"splits": {"../a": vars(Split(num_examples=0, shards=()))}}, "split '../a'"),
     ],
 )
 def test_wrong_field_is_named(tmp_path, change, message):

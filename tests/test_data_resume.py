@@ -129,6 +129,11 @@ def test_foreign_shards_are_not_mixed_in(tmp_path):
     assert line.startswith(str(other))
 
 
+def test_a_split_given_twice_is_refused(tmp_path):
+    line = refused(*SHAPES, "--splits=val,val", f"--output_dir={tmp_path}")
+    assert line == "split 'val' is given twice; give it once."
+
+
 def test_killed_worker_is_reported(tmp_path):
     process = subprocess.Popen(
         command("--dataset=shapes", "--workers=2", f"--output_dir={tmp_path}"),

@@ -1,3 +1,6 @@
+import errno
+import os
+
 import pytest
 
 from deeplab_tf import files
@@ -45,3 +48,70 @@ def test_json_round_trip_and_errors(tmp_path):
         files.read_json(path, "mend it")
     with pytest.raises(UserError, match=r"y\.json: no such file; write it"):
         files.read_json(tmp_path / "y.json", "write it")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "must hold an object"),
+        ("null", "must hold an object"),
+        ('{"a":' * 100_000, "recursion"),
+        ('{"a":' * 70 + "1" + "}" * 70, "nested more than 64 deep"),
+        ('{"a": ' + "9" * 400 + "}", "a number of 400 digits"),
+        ('{"a": "\\uD800"}', "surrogates not allowed"),
+        ("\x00", "Expecting value"),
+    ],
+)
+def test_json_that_would_fail_later_is_refused_at_once(tmp_path, text, message):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"x\.json: cannot be read as JSON.*{message}"):
+        files.read_json(path, "mend it")
+
+
+def test_json_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf" + '{"ä": 1}'.encode())
+    assert files.read_json(tmp_path / "x.json", "") == {"ä": 1}
+
+
+def test_only_regular_files_within_bounds_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (tmp_path / "long").write_bytes(bytes(11))
+    for name in ("pipe", "endless"):
+        with pytest.raises(OSError, match="is no regular file"):
+            files.read_bytes(tmp_path / name)
+    with pytest.raises(OSError, match="has more than 10 bytes"):
+        files.read_bytes(tmp_path / "long", 10)
+    assert files.read_bytes(tmp_path / "long", 11) == bytes(11)
+
+
+@pytest.mark.parametrize("name", ["train", "a.b", "train_aug-2", "straße 2", "列車"])
+def test_names_of_files(name):
+    files.check_name(name, "split")
+
+
+@pytest.mark.parametrize(
+    "name",
+    (
+        "|..|../x|/abs|a\\b|a\nb|a*|<script>| a|a |a.|.a|-a|a\x00|\ud800|" + "ä" * 76
+    ).split("|"),
+)
+def test_names_that_lead_elsewhere(name):
+    with pytest.raises(
+        UserError, match=r"^split .* cannot be a file name here"
+    ) as error:
+        files.check_name(name, "split")
+    assert str(error.value).isprintable()
+
+
+def test_a_full_disk_names_the_file_and_not_the_temporary(tmp_path):
+    def fill(path):
+        with files.replacing(path) as temporary:
+            raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
+
+    with pytest.raises(
+        UserError, match=r"^/.*/a.bin: cannot be written .No space"
+    ) as e:
+        fill(tmp_path / "a.bin")
+    assert "writing-" not in str(e.value)

@@ -19,6 +19,7 @@ SCHEMA = 1
 IGNORE_LABEL = 255
 Color = tuple[int, int, int]
 T = TypeVar("T")
+_LEAST_RECORD = 17  # bytes: a length, two checksums and one byte
 _REMEDY = "write it with datasets/convert.py, or datasets/describe.py for old shards."
 
 
@@ -30,6 +31,7 @@ class Split:
       num_examples: examples in all shards together.
       shards: file names in the data set's folder, in order.
       shard_examples: examples in each shard; empty where unknown.
+      shard_bytes: size of each shard's file; empty where unknown.
       sha256: hexadecimal digest of each shard; empty where unknown.
       has_labels: False for a test split; its parsed labels are all ignore_label.
       class_pixels: labelled pixels of each class; empty where not counted.
@@ -40,6 +42,7 @@ class Split:
     num_examples: int
     shards: tuple[str, ...]
     shard_examples: tuple[int, ...] = ()
+    shard_bytes: tuple[int, ...] = ()
     sha256: tuple[str, ...] = ()
     has_labels: bool = True
     class_pixels: tuple[int, ...] = ()
@@ -101,6 +104,8 @@ class DatasetInfo:
         )
         _check(self.channels >= 1, "channels", "at least 1", self.channels)
         _check(self.bits in (8, 16, 32), "bits", "8, 16 or 32", self.bits)
+        for name, split in self.splits.items():
+            _check_split(name, split, len(names))
 
     @property
     def num_classes(self) -> int:
@@ -181,22 +186,68 @@ def save(info: DatasetInfo, dataset_dir: str | os.PathLike[str]) -> None:
     files.write_json(os.path.join(dataset_dir, FILE_NAME), info.to_dict())
 
 
+def _check_split(name: str, split: Split, num_classes: int) -> None:
+    """The ranges of what one split says, and that its parts agree."""
+    files.check_name(name, "split")
+    numbers = ("num_examples", "shard_examples", "shard_bytes", "class_pixels")
+    for field in (*numbers, "ignored_pixels", "max_size"):
+        value = getattr(split, field)
+        least = min(value, default=0) if isinstance(value, tuple) else value
+        _check(least >= 0, f"splits.{name}.{field}", "at least 0", least)
+    lengths = {"class_pixels": num_classes, "max_size": 2}
+    of_shards = ("shard_examples", "shard_bytes", "sha256")
+    for field, length in (
+        dict.fromkeys(of_shards, len(split.shards)) | lengths
+    ).items():
+        found = len(getattr(split, field))
+        allowed = f"empty or of length {length}"
+        _check(found in (0, length), f"splits.{name}.{field}", allowed, found)
+    total = sum(split.shard_examples)
+    agrees = not split.shard_examples or total == split.num_examples
+    _check(
+        agrees,
+        f"splits.{name}.num_examples",
+        f"{total}, the sum of its shards'",
+        split.num_examples,
+    )
+    for shard in split.shards:
+        files.check_name(shard, "shard")
+
+
 def shard_paths(
     dataset_dir: str | os.PathLike[str], info: DatasetInfo, split: str
 ) -> list[str]:
     """Paths of a split's shards, in order.
 
     Raises:
-      UserError: the split is unknown or empty, or a shard is missing.
+      UserError: the split is unknown or empty, or a shard is missing or of another
+        size than it was written with.
     """
-    paths = [os.path.join(dataset_dir, name) for name in info.split(split).shards]
-    for path in paths:
+    facts = info.split(split)
+    paths = [os.path.join(dataset_dir, name) for name in facts.shards]
+    for index, path in enumerate(paths):
         if not os.path.isfile(path):
             raise UserError(
                 f"{path}: missing, but {FILE_NAME} lists it in split {split!r}. "
                 "Copy the whole folder, or run datasets/convert.py again."
             )
+        _check_size(path, facts, index)
     return paths
+
+
+def _check_size(path: str, split: Split, index: int) -> None:
+    """Finds what was cut, swapped or appended to; --verify compares the digests."""
+    size = os.path.getsize(path)
+    if split.shard_bytes:
+        wrong = size != split.shard_bytes[index]
+    else:
+        wrong = size < _LEAST_RECORD * sum(split.shard_examples[index : index + 1])
+    if wrong:
+        expected = split.shard_bytes[index] if split.shard_bytes else "more"
+        raise UserError(
+            f"{path}: has {size} bytes, but by {FILE_NAME} it must have {expected}. "
+            "Copy the whole folder again, or run datasets/convert.py again."
+        )
 
 
 def _check(condition: bool, name: str, allowed: str, received: object) -> None:

@@ -259,5 +259,6 @@ def make_split(facts: Mapping[str, Any], shards: list[dict[str, Any]]) -> Split:
         **facts,
         shards=tuple(shard["file"] for shard in shards),
         shard_examples=tuple(shard["examples"] for shard in shards),
+        shard_bytes=tuple(shard["bytes"] for shard in shards),
         sha256=tuple(shard["sha256"] for shard in shards),
     )

@@ -5,6 +5,7 @@ their names, then the small files, dataset.json as the last: where it stands, th
 set is whole. A process that dies at any moment leaves what the next run can go on from.
 """
 
+import collections
 import dataclasses
 import functools
 import json
@@ -74,12 +75,12 @@ class Output:
           keep_records: False: only the facts are wanted.
 
         Returns:
-          The audit, and file, split, examples and sha256 of each shard, in order.
+          The audit, and the side-car of each shard without its facts, in order.
         """
         self.partial.mkdir(parents=True, exist_ok=True)
         for waste in self.partial.glob("*.tmp"):
             waste.unlink()
-        self._refuse_foreign_shards(shards)
+        self._check_plan(shards)
         missing = [s for s in shards if not (keep_records and self._is_done(s))]
         if len(missing) < len(shards):
             done = len(shards) - len(missing)
@@ -92,8 +93,12 @@ class Output:
         execute(tasks, total, shards[0].info.name)
         return self._add_up(shards)
 
-    def _refuse_foreign_shards(self, shards: list[Shard]) -> None:
-        planned = {shard.file for shard in shards}
+    def _check_plan(self, shards: list[Shard]) -> None:
+        """No shard twice, and none of another conversion beside them."""
+        planned = collections.Counter(shard.file for shard in shards)
+        for shard in shards:
+            if planned[shard.file] > 1:
+                raise UserError(f"split {shard.split!r} is given twice; give it once.")
         for path in sorted(self.folder.iterdir()):
             if _SHARD.fullmatch(path.name) and path.name not in planned:
                 raise UserError(

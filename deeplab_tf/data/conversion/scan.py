@@ -22,7 +22,7 @@ from deeplab_tf.data.dataset_info import DatasetInfo, Split
 from deeplab_tf.data.tfrecord import read_records
 from deeplab_tf.errors import UserError
 
-ShardFact = dict[str, Any]  # file, split, examples, sha256
+ShardFact = dict[str, Any]  # file, split, examples, bytes, sha256
 
 
 def scan(
@@ -71,7 +71,12 @@ def _scan_shard(
     for number, serialized in enumerate(read_records(path)):
         facts.append(_scan_record(serialized, f"{path}, record {number}", info))
         tick()
-    content = {"examples": len(facts), "sha256": digest_of(path), "facts": facts}
+    content = {
+        "examples": len(facts),
+        "bytes": path.stat().st_size,
+        "sha256": digest_of(path),
+        "facts": facts,
+    }
     result.write_text(json.dumps(content))
 
 

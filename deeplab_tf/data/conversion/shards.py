@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from deeplab_tf import files
 from deeplab_tf.data.conversion.audit import Fact
 from deeplab_tf.data.conversion.labels import Label, read_label
 from deeplab_tf.data.conversion.pictures import Picture, read_picture
@@ -25,7 +26,7 @@ from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.records import encode_example
 from deeplab_tf.data.tfrecord import write_record
 
-_FORMAT_VERSION = 1  # raise it when the same input gives other bytes or facts
+_FORMAT_VERSION = 2  # raise it when the same input gives other bytes or facts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,12 @@ class Shard:
 def plan(
     info: DatasetInfo, split: str, samples: Sequence[Sample], num_shards: int
 ) -> list[Shard]:
-    """Cuts a split into shards whose lengths differ by one at most."""
+    """Cuts a split into shards whose lengths differ by one at most.
+
+    Raises:
+      UserError: the split's name cannot be part of a file's.
+    """
+    files.check_name(split, "split")
     bounds = [len(samples) * i // num_shards for i in range(num_shards + 1)]
     return [
         Shard(
@@ -102,11 +108,15 @@ def write_shard(
         "file": shard.file,
         "split": shard.split,
         "examples": sum(fact["fault"] is None for fact in facts),
+        "bytes": 0,
         "sha256": "",
         "facts": facts,
     }
     if keep_records:
-        side_car["sha256"] = digest_of(temporary)
+        side_car |= {
+            "bytes": temporary.stat().st_size,
+            "sha256": digest_of(temporary),
+        }
         os.replace(temporary, path)
     temporary.write_text(json.dumps(side_car))
     os.replace(temporary, side_car_path(folder, shard))
