@@ -6,6 +6,7 @@ Writes PICTURES/KIND/NAME.png for each of --kinds:
   raw         the class numbers in grey, for programs
   confidence  the winner's probability, white is 1
   errors      where labels are known: what is wrong, in red
+Of several pictures, the first ones also stand side by side in contact_sheet.jpg.
 
 Examples:
   python -m deeplab_tf.vis --run_dir=runs/voc --split=val --limit=20 --output_dir=out

@@ -4,7 +4,7 @@ from PIL import Image
 
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference import coloring, drawing, submission
+from deeplab_tf.inference import coloring, contact_sheet, drawing, submission
 
 VOID = 255
 INFO = DatasetInfo(name="three", class_names=("a", "b", "c"))
@@ -52,8 +52,12 @@ def test_every_kind_is_drawn(tmp_path):
     confidence = read(tmp_path, "confidence", "y")[1]
     assert confidence[0, 0] == 255
     assert confidence[-1, 0] == round(0.25 * 255)
-    assert read(tmp_path, "overlays", "x")[1].shape == (11, 3 * 14 + 2 * 4, 3)
-    assert read(tmp_path, "overlays", "y")[1].shape == (11, 2 * 14 + 4, 3)
+    for name, panels in (("x", 3), ("y", 2)):
+        drawn = read(tmp_path, "overlays", name)[1]
+        assert drawn.shape[0] > 11  # the legend lies below
+        row = drawn[:11, : panels * 14 + (panels - 1) * 4]
+        np.testing.assert_array_equal(row[:, :14], examples[name == "y"][1])
+        assert (drawn[:11, row.shape[1] :] == 255).all()
     assert (tmp_path / "errors" / "x.png").exists()
     assert not (tmp_path / "errors" / "y.png").exists()
 
@@ -131,13 +135,82 @@ def test_pictures_are_read_upright(tmp_path):
     np.testing.assert_array_equal(read_image, np.rot90(image, -1))
 
 
+def squares(strip):
+    """The colours that fill a square of a legend; its border and writing are grey."""
+    colors, counts = np.unique(strip.reshape(-1, 3), axis=0, return_counts=True)
+    return {
+        tuple(color.tolist())
+        for color, n in zip(colors, counts, strict=True)
+        if n >= 100 and np.ptp(color)
+    }
+
+
+def test_the_legend_lists_what_occurs():
+    colormap = ((250, 0, 0), (0, 250, 0), (0, 0, 250))
+    names = ("a", "line\nbreak", "x" * 500)
+    strip = coloring.legend([1, 7], names, colormap, 300)
+    assert strip.shape[1] == 300
+    void = coloring._VOID_COLOR
+    assert squares(strip) == {(0, 250, 0), void}
+    every = coloring.legend(range(3), names, colormap, 20)
+    assert squares(every) == {*colormap}
+    assert 20 < every.shape[1] < 800  # as wide as the longest name, which is cut
+    assert every.shape[0] == 3 * coloring.legend([0], names, colormap, 20).shape[0]
+
+
+def test_colours_of_more_classes_than_a_byte_holds():
+    colormap = [(i % 256, i // 256, 7) for i in range(300)]
+    drawn = coloring.colorize(np.array([[0, 255, 256, 299, 300, 999]]), colormap)
+    void = coloring._VOID_COLOR
+    expected = [colormap[0], colormap[255], colormap[256], colormap[299], void, void]
+    np.testing.assert_array_equal(drawn[0], expected)
+
+
+def test_several_pictures_make_a_contact_sheet(tmp_path):
+    rng = np.random.default_rng(5)
+    examples = [example(rng, f"x{number}") for number in range(5)]
+    drawing.draw(examples, Stripes(), INFO, str(tmp_path), kinds=[])
+    with Image.open(tmp_path / drawing.SHEET) as sheet:
+        cell = 2 * (14 + 2) + 12
+        assert sheet.width == 4 * cell
+        pixels = np.asarray(sheet).astype(float)
+    second_row = 11 + 12 + contact_sheet._CAPTION
+    for place, (_, image, _) in zip(
+        [(6, 6), (6, 6 + 3 * cell), (second_row + 6, 6)],
+        [examples[0], examples[3], examples[4]],
+        strict=True,
+    ):
+        top, left = place
+        shown = pixels[top : top + 11, left : left + 14]
+        assert np.abs(shown.mean((0, 1)) - image.mean((0, 1))).max() < 12  # JPEG
+    drawing.draw(examples[:1], Stripes(), INFO, str(tmp_path / "one"), kinds=["raw"])
+    assert not (tmp_path / "one" / drawing.SHEET).exists()
+
+
+def test_a_folder_is_read_without_what_is_no_picture(tmp_path, capsys):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.PNG")
+    others = (".DS_Store", "Thumbs.db", "a.json", "._a.png", "b.npy")
+    for name in others:
+        (tmp_path / name).write_bytes(b"no picture")
+    for pattern in (tmp_path, tmp_path / "*"):
+        found = drawing.read_pictures(str(pattern))
+        assert [name for name, _, _ in found] == ["a"]
+        assert "that are no pictures: " in capsys.readouterr().err
+    (tmp_path / "a.PNG").unlink()
+    with pytest.raises(UserError, match="none of 5 files is a picture"):
+        drawing.read_pictures(str(tmp_path))
+
+
 @pytest.mark.parametrize("pattern", ["missing/", "*.jpg"])
 def test_nothing_to_draw_is_told(tmp_path, pattern):
     with pytest.raises(UserError, match="no such file, or an empty folder"):
         drawing.read_pictures(str(tmp_path / pattern))
 
 
-def test_a_file_that_is_no_picture_is_named(tmp_path):
-    (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(UserError, match=r"notes\.txt: cannot be read as a picture"):
-        list(drawing.read_pictures(str(tmp_path)))
+@pytest.mark.parametrize("given", ["notes.txt", "torn.png"])
+def test_a_file_that_is_no_picture_is_named(tmp_path, given):
+    """A file that was asked for by name, and one that says to be a picture."""
+    (tmp_path / given).write_text("no picture")
+    pattern = tmp_path / given if given == "notes.txt" else tmp_path
+    with pytest.raises(UserError, match=f"{given}: cannot be read as a picture"):
+        list(drawing.read_pictures(str(pattern)))

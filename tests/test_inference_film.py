@@ -4,7 +4,7 @@ import pytest
 from test_inference_drawing import INFO, Stripes
 
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference import film
+from deeplab_tf.inference import coloring, film
 
 SIZE = (50, 65)  # odd: films have even sides
 
@@ -33,13 +33,16 @@ def test_every_frame_is_drawn_at_the_same_rate(tmp_path):
     kinds = ("masks", "overlays", "confidence")
     count = film.draw(path, Stripes(), INFO, str(tmp_path / "out"), kinds=kinds)
     assert count == 7
-    for kind, width in zip(kinds, (48, 2 * 48 + 4, 48), strict=True):
+    names, colors = INFO.class_names, INFO.colormap
+    legend = coloring.legend(range(3), names, colors, 2 * 48 + 4)
+    heights = (64, 64 + legend.shape[0] + legend.shape[0] % 2, 64)
+    for kind, width, height in zip(kinds, (48, 2 * 48 + 4, 48), heights, strict=True):
         frames, rate = read(tmp_path / "out" / kind / "walk.mp4")
-        assert frames.shape == (7, 64, width, 3)
+        assert frames.shape == (7, height, width, 3)
         assert rate == 5
     overlays, _ = read(tmp_path / "out/overlays/walk.mp4")
     # The picture stands on the left: its greys come through the compression.
-    greys = overlays[:, 8:-8, 8:40].mean((1, 2, 3))
+    greys = overlays[:, 8:56, 8:40].mean((1, 2, 3))
     np.testing.assert_allclose(greys, 20 + 30 * np.arange(7), atol=4)
     assert not list(tmp_path.rglob(".*"))
 

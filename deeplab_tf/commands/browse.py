@@ -24,8 +24,8 @@ from deeplab_tf.data import dataset_info, records
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.tfrecord import read_records
 from deeplab_tf.errors import UserError
-from deeplab_tf.network import backbones
-from deeplab_tf.report.browser import Card, contact_sheet, html_page
+from deeplab_tf.inference import contact_sheet
+from deeplab_tf.report.browser import Card, html_page
 
 FLAGS = flags.FLAGS
 _ODD_AT_MOST = 12  # examples of a split that the audit warns of
@@ -60,8 +60,15 @@ def main() -> None:
         if output.suffix == ".html":
             temporary.write_text(html_page(info, cards, audit), encoding="utf-8")
         else:
-            every = [card for section in cards.values() for card in section]
-            contact_sheet(info, every).save(temporary)
+            every = [
+                contact_sheet.Cell(
+                    card.title,
+                    contact_sheet.tiles(card.image, card.labels, info.colormap),
+                )
+                for section in cards.values()
+                for card in section
+            ]
+            contact_sheet.draw(every, info).save(temporary)
     print(f"Wrote {output}.")
 
 
@@ -134,6 +141,7 @@ def _crops(info: DatasetInfo) -> Iterator[Card]:
     )
     cli.import_tensorflow()
     from deeplab_tf.data.pipeline import make_train_dataset
+    from deeplab_tf.network import backbones
 
     dataset = (
         make_train_dataset(

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-Colormap = Sequence[tuple[int, int, int]]
+Color = tuple[int, int, int]
+Colormap = Sequence[Color]
 _VOID_COLOR = (224, 224, 192)  # VOC's colour of void
 _WRONG_COLOR = (220, 30, 40)
 _HATCH_COLOR = (90, 90, 90)
+_LEGEND_CHARACTERS = 32  # of a name; what is longer is cut
 
 
 def palette_image(labels: np.ndarray, colormap: Colormap) -> Image.Image:
@@ -20,13 +22,15 @@ def palette_image(labels: np.ndarray, colormap: Colormap) -> Image.Image:
     """
     picture = Image.fromarray(labels.astype(np.uint8), "L").convert("P")
     picture.putdata(labels.astype(np.uint8).ravel())
-    picture.putpalette(_table(colormap).ravel().tolist())
+    colors = [*colormap, *[_VOID_COLOR] * 256][:256]
+    picture.putpalette([value for color in colors for value in color])
     return picture
 
 
 def colorize(labels: np.ndarray, colormap: Colormap) -> np.ndarray:
-    """Class colours of a label map: [H, W] -> uint8 [H, W, 3]."""
-    return _table(colormap)[labels.astype(np.uint8)]
+    """Class colours of a label map: [H, W] -> uint8 [H, W, 3]; void past the map."""
+    table = np.array([*colormap, _VOID_COLOR], np.uint8)
+    return table[np.minimum(labels, len(colormap))]
 
 
 def overlay(image: np.ndarray, colors: np.ndarray, opacity: float = 0.6) -> np.ndarray:
@@ -96,10 +100,57 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     return image[..., [0, min(1, image.shape[-1] - 1), min(2, image.shape[-1] - 1)]]
 
 
-def _table(colormap: Colormap) -> np.ndarray:
-    table = np.tile(np.array(_VOID_COLOR, np.uint8), (256, 1))
-    table[: len(colormap)] = np.array(colormap, np.uint8)
-    return table
+def legend(
+    values: Sequence[int], names: Sequence[str], colormap: Colormap, width: int
+) -> np.ndarray:
+    """Class names beside their colours, in as many lines as the width asks for.
+
+    Args:
+      values: labels to list; those past the names are void.
+      names: of the classes.
+      colormap: RGB in 0..255 for each class.
+      width: in pixels; a legend whose longest name needs more is wider.
+
+    Returns:
+      uint8 [h, w, 3], black on white.
+    """
+    size = min(max(width // 80, 12), 40)
+    font = ImageFont.load_default(size)
+    entries = [_entry(value, names, colormap) for value in values]
+    cell = 3 * size + max(round(font.getlength(text)) for text, _ in entries)
+    columns = max(1, width // cell)
+    line = round(1.6 * size)
+    strip = Image.new(
+        "RGB", (max(width, cell), line * -(-len(entries) // columns)), "white"
+    )
+    draw = ImageDraw.Draw(strip)
+    for number, (text, color) in enumerate(entries):
+        left, top = number % columns * cell + 4, number // columns * line + size // 4
+        draw.rectangle((left, top, left + size, top + size), color, "grey")
+        draw.text((left + 1.5 * size, top), text, "black", font)
+    return np.asarray(strip)
+
+
+def _entry(value: int, names: Sequence[str], colormap: Colormap) -> tuple[str, Color]:
+    if value >= len(names):
+        return "void", _VOID_COLOR
+    # A name is data: it may be long, or hold line breaks, which have no length.
+    text = " ".join(names[value].split())
+    cut = f"{text[: _LEGEND_CHARACTERS - 2]}.."
+    return text if len(text) <= _LEGEND_CHARACTERS else cut, colormap[value]
+
+
+def below(image: np.ndarray, strip: np.ndarray) -> np.ndarray:
+    """A strip under an image [H, W, 3]; the narrower one is filled up with white."""
+    width = max(image.shape[1], strip.shape[1])
+    return np.concatenate(
+        [
+            np.pad(
+                part, [(0, 0), (0, width - part.shape[1]), (0, 0)], constant_values=255
+            )
+            for part in (image, strip)
+        ]
+    )
 
 
 def matrix_image(matrix: np.ndarray, cell: int = 16) -> np.ndarray:

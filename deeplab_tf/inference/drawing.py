@@ -4,6 +4,7 @@ import dataclasses
 import glob
 import itertools
 import pathlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,18 +12,25 @@ from PIL import Image, ImageOps
 
 from deeplab_tf import cli, files
 from deeplab_tf.data import reading
+from deeplab_tf.data.conversion import listing
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference import coloring
+from deeplab_tf.inference import coloring, contact_sheet
 from deeplab_tf.inference.predictor import Labeller
 from deeplab_tf.inference.submission import Submission
 
 # name without ending, image uint8 [H, W, C], labels [H, W] where known
 Example = tuple[str, np.ndarray, np.ndarray | None]
+SHEET = "contact_sheet.jpg"
+_SHEET_CELLS = 48  # of the contact sheet; more would be too large to be looked at
+_NAMED = 3  # files that are passed over, in the line that tells of them
 
 
 def read_pictures(pattern: str, channels: int = 3) -> Iterator[Example]:
     """Yields the pictures of a folder, a glob or a single file, turned upright.
+
+    Hidden files and those whose ending is no picture's are passed over, as conversion
+    does, and a line on standard error says so; a single file is read as it is.
 
     Raises:
       UserError: nothing matches, a file is no picture, or the model does not take
@@ -34,10 +42,26 @@ def read_pictures(pattern: str, channels: int = 3) -> Iterator[Example]:
     matches = (
         path.iterdir() if path.is_dir() else map(pathlib.Path, glob.glob(str(path)))
     )
-    paths = sorted(match for match in matches if match.is_file())
-    if not paths:
+    found = sorted(match for match in matches if match.is_file())
+    if not found:
         raise UserError(f"--images={pattern}: no such file, or an empty folder.")
+    paths = found if path.is_file() else _only_pictures(found)
+    if not paths:
+        raise UserError(f"--images={pattern}: none of {len(found)} files is a picture.")
     return ((path.stem, read_picture(path), None) for path in cli.bar(paths, "draw"))
+
+
+def _only_pictures(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """Those that conversion would take; arrays have no colours to be shown in."""
+    endings = {*listing.ENDINGS.split()} - {".npy"}
+    kept = [p for p in paths if p.suffix.lower() in endings and p.name[0] != "."]
+    other = [one.name for one in paths if one not in kept]
+    if other:
+        names = ", ".join(other[:_NAMED]) + ", ..." * (len(other) > _NAMED)
+        print(
+            f"passed over {len(other)} that are no pictures: {names}", file=sys.stderr
+        )
+    return kept
 
 
 def read_picture(path: pathlib.Path) -> np.ndarray:
@@ -77,7 +101,7 @@ def draw(
     kinds: Sequence[str] = ("masks", "overlays"),
     submission: Submission | None = None,
 ) -> int:
-    """Predicts and writes KIND/NAME.png for each kind.
+    """Predicts and writes KIND/NAME.png for each kind, and a sheet of the first ones.
 
     Args:
       examples: pictures.
@@ -94,6 +118,7 @@ def draw(
       numbered.
     """
     taken: set[str] = set()
+    cells: list[contact_sheet.Cell] = []
     for name, image, labels in itertools.islice(examples, limit):
         name = _free_name(name, taken)
         predictions, confidence = predict.labels_and_confidence(image[None])
@@ -104,6 +129,9 @@ def draw(
             confidence=None if confidence is None else confidence[0],
             info=info,
         )
+        if len(cells) < _SHEET_CELLS:
+            tiles = contact_sheet.tiles(image, predictions[0], info.colormap)
+            cells.append(contact_sheet.Cell(name, tiles))
         for kind in kinds:
             picture = KINDS[kind](drawn)
             if picture is not None:
@@ -113,18 +141,30 @@ def draw(
                 output_dir, "submission", f"{name}{submission.suffix}.png"
             )
             _write(_submitted(drawn, submission), path)
+    if len(cells) > 1:
+        _write(contact_sheet.draw(cells, info), pathlib.Path(output_dir, SHEET))
     return len(taken)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A picture and what was predicted for it."""
+    """A picture and what was predicted for it.
+
+    Attributes:
+      image: uint8 [H, W, C].
+      labels: [H, W], where known.
+      predictions: [H, W].
+      confidence: float [H, W], where the model gives it.
+      info: names and colours.
+      legend: the classes that an overlay lists; None: those that occur in it.
+    """
 
     image: np.ndarray
     labels: np.ndarray | None
     predictions: np.ndarray
     confidence: np.ndarray | None
     info: DatasetInfo
+    legend: Sequence[int] | None = None
 
 
 def _mask(drawn: Drawn) -> Image.Image:
@@ -136,11 +176,16 @@ def _raw(drawn: Drawn) -> Image.Image:
 
 
 def _overlay(drawn: Drawn) -> Image.Image:
-    return Image.fromarray(
-        coloring.side_by_side(
-            drawn.image, drawn.predictions, drawn.info.colormap, drawn.labels
-        )
+    panels = coloring.side_by_side(
+        drawn.image, drawn.predictions, drawn.info.colormap, drawn.labels
     )
+    values = drawn.legend
+    if values is None:
+        shown = [drawn.predictions, *([] if drawn.labels is None else [drawn.labels])]
+        values = sorted({int(v) for part in shown for v in np.unique(part)})
+    names, width = drawn.info.class_names, panels.shape[1]
+    legend = coloring.legend(values, names, drawn.info.colormap, width)
+    return Image.fromarray(coloring.below(panels, legend))
 
 
 def _confidence(drawn: Drawn) -> Image.Image | None:

@@ -78,6 +78,8 @@ def draw(
                 predictions=labels[0],
                 confidence=None if confidence is None else confidence[0],
                 info=info,
+                # Every frame has one height, so the legend does not follow the frame.
+                legend=range(info.num_classes),
             )
             for kind, write in films.items():
                 write(drawing.KINDS[kind](drawn))

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from deeplab_tf.data.dataset_info import DatasetInfo
-from deeplab_tf.inference.coloring import as_rgb, colorize, overlay
+from deeplab_tf.inference import contact_sheet
 
-_TILE = 240  # pixels of the longer side of a tile
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem;
 color:#222;background:#fafafa}
@@ -103,7 +102,7 @@ def _findings(audit: Mapping[str, Any]) -> str:
 def _figure(card: Card, info: DatasetInfo) -> str:
     images = "".join(
         f"<img alt='' src='data:image/jpeg;base64,{_jpeg(tile)}'>"
-        for tile in _tiles(card, info)
+        for tile in contact_sheet.tiles(card.image, card.labels, info.colormap)
     )
     remark = f"<br><span class=why>{html.escape(card.remark)}</span>"
     caption = html.escape(card.title) + (remark if card.remark else "")
@@ -111,42 +110,7 @@ def _figure(card: Card, info: DatasetInfo) -> str:
     return f"<figure class='{kind}'>{images}<figcaption>{caption}</figcaption></figure>"
 
 
-def _tiles(card: Card, info: DatasetInfo) -> list[Image.Image]:
-    """The picture, and the picture under its labels, made small."""
-    rgb = as_rgb(card.image)
-    panels = [rgb]
-    if card.labels is not None:
-        panels.append(overlay(rgb, colorize(card.labels, info.colormap)))
-    tiles = [Image.fromarray(panel) for panel in panels]
-    for tile in tiles:
-        tile.thumbnail((_TILE, _TILE))
-    return tiles
-
-
 def _jpeg(tile: Image.Image) -> str:
     buffer = io.BytesIO()
     tile.save(buffer, "JPEG", quality=85)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def contact_sheet(
-    info: DatasetInfo, cards: Sequence[Card], columns: int = 4
-) -> Image.Image:
-    """All cards in a grid, each picture beside its overlay, and the legend below."""
-    rows = -(-len(cards) // columns)
-    cell = (2 * _TILE + 12, _TILE + 12)
-    legend_lines = -(-info.num_classes // 8)
-    size = (columns * cell[0], rows * cell[1] + 24 * legend_lines + 12)
-    sheet = Image.new("RGB", size, "white")
-    for number, card in enumerate(cards):
-        left, top = number % columns * cell[0] + 6, number // columns * cell[1] + 6
-        for tile in _tiles(card, info):
-            sheet.paste(tile, (left, top))
-            left += tile.width + 2
-    draw = ImageDraw.Draw(sheet)
-    for value, name in enumerate(info.class_names):
-        left = value % 8 * (size[0] // 8) + 6
-        top = rows * cell[1] + value // 8 * 24 + 6
-        draw.rectangle((left, top, left + 16, top + 16), fill=info.colormap[value])
-        draw.text((left + 22, top + 2), name, fill="black")
-    return sheet

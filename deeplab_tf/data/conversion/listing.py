@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from deeplab_tf.data.conversion.samples import INDICES, Coding, FileSample
 from deeplab_tf.errors import UserError
 
-_ENDINGS = ".jpg .jpeg .png .bmp .tif .tiff .webp .gif .jp2 .mpo .npy"
+# Of images, in lower case.
+ENDINGS = ".jpg .jpeg .png .bmp .tif .tiff .webp .gif .jp2 .mpo .npy"
 
 
 def find_root(source_dir: str, landmark: str, *below: str) -> pathlib.Path:
@@ -39,7 +40,7 @@ def list_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Picture files below a folder, by path without ending, sorted."""
     files: dict[str, pathlib.Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in _ENDINGS.split() or path.name.startswith("."):
+        if path.suffix.lower() not in ENDINGS.split() or path.name.startswith("."):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in files:
