@@ -139,6 +139,8 @@ def _compare(
 
 
 def _tell(comparison: dict[str, Any]) -> str:
+    if comparison["interval"] is None:
+        return f"  mIoU absent, so not compared with {comparison['run_dir']}"
     low, high = comparison["interval"]
     return (
         f"  mIoU {comparison['difference']:+.4f} against {comparison['run_dir']} "

@@ -35,12 +35,13 @@ def main() -> None:
     config = config.replace({"data.dataset_dir": absolute})
     # TensorFlow takes seconds to import: only once the flags are right.
     cli.import_tensorflow()
+    from deeplab_tf.evaluation import metrics
     from deeplab_tf.training import loop
 
     _tell_settings(config)
     result = loop.train(config, setting_flags.FLAGS.run_dir)
     if result:
-        print(f"mIoU {result['miou']:.4f} on {result['split']}")
+        print(f"mIoU {metrics.text(result['miou'])} on {result['split']}")
     print(f"Run folder: {setting_flags.FLAGS.run_dir}")
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -7,7 +8,7 @@ import tensorflow as tf
 import tiny_dataset
 import tiny_run
 
-from deeplab_tf import runs
+from deeplab_tf import files, runs
 from deeplab_tf.data import dataset_info, reading
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate, image_scores, metrics, significance
@@ -15,6 +16,7 @@ from deeplab_tf.evaluation.boundary import BoundaryCounter
 from deeplab_tf.evaluation.calibration import CalibrationCounter
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.network.deeplab import build_model
+from deeplab_tf.training import log
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +151,16 @@ def test_a_label_that_is_no_class_stops_the_evaluation(run, model):
         )
 
 
-def test_all_void_pictures_score_nothing(tmp_path, model):
+def test_more_classes_than_a_byte_holds_are_refused(tmp_path):
+    """No label file and no shard could hold them, so no evaluation starts."""
+    content = {"name": "many", "class_names": [f"c{i}" for i in range(300)]}
+    (tmp_path / dataset_info.FILE_NAME).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"must be 1 to 255 names; received 300"):
+        dataset_info.load(tmp_path)
+
+
+def test_all_void_pictures_score_nothing(tmp_path, run, model, capsys):
+    """null in every table, log and comparison; never NaN, never an error."""
     rng = np.random.default_rng(0)
     image, labels = tiny_dataset.picture(rng)
     labels[:] = tiny_dataset.VOID
@@ -160,5 +171,22 @@ def test_all_void_pictures_score_nothing(tmp_path, model):
         class_names=("a", "b", "c"),
         splits={"val": dataset_info.Split(num_examples=1, shards=("val.tfrecord",))},
     )
-    result = evaluate.evaluate(make_predictor(model), str(tmp_path), info, "val")
-    assert np.isnan(result["miou"])
+    result = evaluate.evaluate(
+        make_predictor(model), str(tmp_path), info, "val", detailed=True
+    )
+    pictures = result.pop("pictures")
+    assert pictures[0].miou is None
+    assert pictures[0].suspect is None
+    comparison = dataclasses.asdict(image_scores.compare(pictures, pictures, 3))
+    assert set(comparison.values()) == {None}
+    files.write_json(tmp_path / "val.json", result | {"comparison": comparison})
+    read = json.loads((tmp_path / "val.json").read_text(), parse_constant=pytest.fail)
+    scores = (*metrics.Scores.__annotations__, "miou_interval")
+    assert {read[name] for name in scores if not name.startswith("per_class")} == {None}
+    assert read["calibration"]["expected_calibration_error"] is None
+    assert "mIoU                        absent" in evaluate.table(result)
+    with log.RunLog(dataclasses.replace(run, path=tmp_path), 0) as logged:
+        logged.evaluation(1, result, make_predictor(model))
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=pytest.fail)["miou"] is None
+    assert "mIoU absent, pixel accuracy absent" in capsys.readouterr().err

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
@@ -82,6 +84,24 @@ def test_a_label_that_is_no_class_is_named():
         metrics.confusion_matrix(np.array([0, 7]), np.array([0, 1]), 3, VOID)
 
 
+@pytest.mark.parametrize("highest", [299, 120])
+@pytest.mark.parametrize("void", [VOID, 301, 3])
+def test_more_classes_than_a_byte_holds(highest, void):
+    rng = np.random.default_rng(4)
+    labels, predictions = rng.integers(0, highest + 1, (2, 50, 60))
+    labels[0, :2] = highest, void
+    matrix = metrics.confusion_matrix(labels, predictions, 300, void)
+    expected = np.zeros((300, 300), np.int64)
+    valid = labels != void
+    np.add.at(expected, (labels[valid], predictions[valid]), 1)
+    np.testing.assert_array_equal(matrix, expected)
+
+
+def test_a_prediction_that_is_no_class_is_named():
+    with pytest.raises(UserError, match=r"prediction must be in 0\.\.2; received 3"):
+        metrics.confusion_matrix(np.array([0, 1]), np.array([0, 3]), 3, VOID)
+
+
 def test_scores_by_hand():
     # Class 0: TP 3, FP 1, FN 1. Class 1: TP 2, FP 1, FN 2. Class 2: only predicted.
     # Class 3 occurs nowhere.
@@ -129,8 +149,9 @@ def test_scores_equal_scikit_learn():
     )
 
 
-def test_nothing_to_score_is_nan():
-    result = metrics.scores(np.zeros((3, 3), np.int64))
-    assert np.isnan(result.miou)
-    assert np.isnan(result.pixel_accuracy)
-    assert result.per_class_iou == (None, None, None)
+def test_every_score_of_nothing_is_null():
+    result = dataclasses.asdict(metrics.scores(np.zeros((3, 3), np.int64)))
+    for name, value in result.items():
+        expected = (None,) * 3 if name.startswith("per_class") else None
+        assert value == expected, name
+    assert metrics.text(None) == "absent"

@@ -81,8 +81,8 @@ class BoundaryCounter:
                 "widths": list(self._widths),
                 "miou": list(metrics.known(metrics.mean_iou(self._rings.cumsum(0)))),
             },
-            "boundary_iou": metrics.known(metrics.mean(ious)[None])[0],
-            "boundary_f1": metrics.known(metrics.mean(f1)[None])[0],
+            "boundary_iou": metrics.figure(metrics.mean(ious)),
+            "boundary_f1": metrics.figure(metrics.mean(f1)),
             "per_class_boundary_iou": dict(
                 zip(class_names, metrics.known(ious), strict=True)
             ),

@@ -103,21 +103,22 @@ def table(result: Mapping[str, Any]) -> str:
     head = f"{result['split']}: {result['num_images']} pictures"
     lines = [f"{head:<26} {'IoU':>9} {'precision':>9} {'recall':>9}"]
     lines += [
-        f"  {name:<24} " + " ".join(f"{_cell(column[name]):>9}" for column in by_class)
+        f"  {name:<24} "
+        + " ".join(f"{metrics.text(column[name]):>9}" for column in by_class)
         for name in by_class[0]
     ]
-    totals = {"mIoU": _cell(result["miou"])}
-    if "miou_interval" in result:
-        low, high = result["miou_interval"]
+    totals = {"mIoU": metrics.text(result["miou"])}
+    if interval := result.get("miou_interval"):
+        low, high = interval
         totals["mIoU"] += f"  (95 % interval over pictures: {low:.4f} to {high:.4f})"
-    totals["pixel accuracy"] = _cell(result["pixel_accuracy"])
-    totals["mean accuracy"] = _cell(result["mean_accuracy"])
+    totals["pixel accuracy"] = metrics.text(result["pixel_accuracy"])
+    totals["mean accuracy"] = metrics.text(result["mean_accuracy"])
     if "boundary" in result:
-        totals["boundary IoU"] = _cell(result["boundary"]["boundary_iou"])
-        totals["boundary F1"] = _cell(result["boundary"]["boundary_f1"])
+        totals["boundary IoU"] = metrics.text(result["boundary"]["boundary_iou"])
+        totals["boundary F1"] = metrics.text(result["boundary"]["boundary_f1"])
     if "calibration" in result:
         error = result["calibration"]["expected_calibration_error"]
-        totals["calibration error"] = _cell(error)
+        totals["calibration error"] = metrics.text(error)
     lines += [f"  {name:<24} {value:>9}" for name, value in totals.items()]
     return "\n".join(lines)
 
@@ -192,7 +193,3 @@ class _Tally:
             "calibration": self._calibration.result(info.class_names),
             "pictures": self._pictures,
         }
-
-
-def _cell(value: float | None) -> str:
-    return "absent" if value is None else f"{value:.4f}"

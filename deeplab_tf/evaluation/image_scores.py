@@ -27,7 +27,8 @@ class PictureScore:
       name: file name in the data set.
       miou: of its own classes; None where all is void.
       suspect: share of its valid pixels that the model confidently calls another
-        class, away from boundaries; None where the confidence was not taken.
+        class, away from boundaries; None where the confidence was not taken or all
+        is void.
       classes: [class, right, labelled, predicted pixels] for those that occur.
       confused: [label, prediction, pixels], the most frequent confusions.
     """
@@ -51,10 +52,10 @@ def score(
     return PictureScore(
         index=index,
         name=name,
-        miou=metrics.known(metrics.mean_iou(pixels)[None])[0],
+        miou=metrics.figure(metrics.mean_iou(pixels)),
         suspect=None
-        if suspect is None
-        else round(float(suspect.sum() / max(1, matrix.sum())), 6),
+        if suspect is None or not matrix.any()
+        else round(float(suspect.sum() / matrix.sum()), 6),
         classes=[
             [int(c), *pixels[:, c].tolist()] for c in np.flatnonzero(pixels.any(0))
         ],

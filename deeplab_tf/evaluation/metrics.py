@@ -7,7 +7,6 @@ import numpy as np
 
 from deeplab_tf.errors import UserError
 
-_LABEL_VALUES = 256  # a label is a byte in every file
 # Above this share of run starts, counting pixel by pixel is faster than by runs.
 _MANY_RUNS = 1 / 16
 
@@ -30,7 +29,7 @@ def confusion_matrix(
       int64 [K, K]; row is the label, column the prediction.
 
     Raises:
-      UserError: a label is neither a class nor ignored.
+      UserError: a label is neither a class nor ignored, or a prediction is no class.
     """
     labels, predictions = np.ravel(labels), np.ravel(predictions)
     lengths = None
@@ -40,9 +39,17 @@ def confusion_matrix(
         starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
         lengths = np.diff(starts, append=labels.size)
         labels, predictions = labels[starts], predictions[starts]
+    if predictions.size and predictions.max() >= num_classes:
+        raise UserError(
+            f"a prediction must be in 0..{num_classes - 1}; received "
+            f"{predictions.max()}."
+        )
     cells = labels.astype(np.int64) * num_classes + predictions
-    counts = np.bincount(cells, lengths, minlength=_LABEL_VALUES * num_classes)
-    by_label = counts.astype(np.int64).reshape(-1, num_classes)
+    rows = max(num_classes, ignore_label + 1)
+    counts = np.bincount(cells, lengths, minlength=rows * num_classes)
+    # A label past the last row leaves that row short.
+    counts = np.pad(counts.astype(np.int64), (0, -counts.size % num_classes))
+    by_label = counts.reshape(-1, num_classes)
     by_label[ignore_label] = 0
     foreign = np.flatnonzero(by_label[num_classes:].any(1))
     if foreign.size:
@@ -86,7 +93,7 @@ def mean(values: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What a confusion matrix says; all in 0..1, NaN where there is nothing to score.
+    """What a confusion matrix says; all in 0..1, None where there is nothing to score.
 
     Attributes:
       miou: mean IoU over the classes that occur in labels or predictions.
@@ -100,11 +107,11 @@ class Scores:
       per_class_f1: 2 TP / (2 TP + FP + FN); None for a class that occurs nowhere.
     """
 
-    miou: float
-    pixel_accuracy: float
-    mean_accuracy: float
-    frequency_weighted_iou: float
-    mean_f1: float
+    miou: float | None
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    frequency_weighted_iou: float | None
+    mean_f1: float | None
     per_class_iou: tuple[float | None, ...]
     per_class_precision: tuple[float | None, ...]
     per_class_recall: tuple[float | None, ...]
@@ -129,11 +136,11 @@ def scores(matrix: np.ndarray) -> Scores:
     total = matrix.sum()
     share = ratio(labelled, total)
     return Scores(
-        miou=float(mean(ious)),
-        pixel_accuracy=float(ratio(hits.sum(), total)),
-        mean_accuracy=float(mean(recalls)),
-        frequency_weighted_iou=float((share * np.nan_to_num(ious)).sum()),
-        mean_f1=float(mean(f1)),
+        miou=figure(mean(ious)),
+        pixel_accuracy=figure(ratio(hits.sum(), total)),
+        mean_accuracy=figure(mean(recalls)),
+        frequency_weighted_iou=figure((share * np.nan_to_num(ious)).sum()),
+        mean_f1=figure(mean(f1)),
         per_class_iou=known(ious),
         per_class_precision=known(ratio(hits, predicted)),
         per_class_recall=known(recalls),
@@ -141,6 +148,16 @@ def scores(matrix: np.ndarray) -> Scores:
     )
 
 
+def figure(value: np.ndarray | np.floating) -> float | None:
+    """A score as JSON has it: None instead of NaN."""
+    return None if np.isnan(value) else float(value)
+
+
 def known(values: np.ndarray) -> tuple[float | None, ...]:
-    """The values as JSON has them: None instead of NaN."""
-    return tuple(None if np.isnan(value) else float(value) for value in values)
+    """`figure` of each of the values."""
+    return tuple(map(figure, values))
+
+
+def text(value: float | None) -> str:
+    """A score as the tables and logs show it."""
+    return "absent" if value is None else f"{value:.4f}"

@@ -10,11 +10,12 @@ from deeplab_tf.evaluation import metrics
 DRAWS = 2000
 _CONFIDENCE = 0.95
 _MAX_NUMBERS = 2**24  # of a block of draws, so that memory is bounded
+Interval = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two runs on the same pictures.
+    """Two runs on the same pictures; all None where there is nothing to score.
 
     Attributes:
       difference: mIoU of the first less that of the second.
@@ -23,14 +24,12 @@ class Comparison:
         are given to the runs at random; two-sided.
     """
 
-    difference: float
-    interval: tuple[float, float]
-    p_value: float
+    difference: float | None
+    interval: Interval | None
+    p_value: float | None
 
 
-def interval(
-    pixels: np.ndarray, draws: int = DRAWS, seed: int = 0
-) -> tuple[float, float]:
+def interval(pixels: np.ndarray, draws: int = DRAWS, seed: int = 0) -> Interval | None:
     """95 % interval of the mIoU over sets of pictures such as these.
 
     Percentiles of the mIoU of pictures drawn with replacement (Efron 1979).
@@ -39,6 +38,9 @@ def interval(
       pixels: `metrics.class_pixels` of each picture, [N, 3, K].
       draws: resampled sets.
       seed: of the draws.
+
+    Returns:
+      Its ends; None where no picture has anything to score.
     """
     return _percentiles(_resampled(pixels, draws, seed))
 
@@ -49,6 +51,8 @@ def compare(
     """Compares the mIoU of two runs on the same pictures, [N, 3, K] each."""
     resampled = _resampled(first, draws, seed) - _resampled(second, draws, seed)
     observed = metrics.mean_iou(first.sum(0)) - metrics.mean_iou(second.sum(0))
+    if np.isnan(observed):
+        return Comparison(difference=None, interval=None, p_value=None)
     swapped = _swapped(first, second, draws, seed)
     # Rounding must not make a draw that swaps nothing smaller than what it equals.
     as_large = np.abs(swapped) >= abs(observed) - 1e-12
@@ -106,7 +110,10 @@ def _weighted(weights: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return (weights.astype(np.float64) @ flat).reshape(-1, *pixels.shape[1:])
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
+def _percentiles(values: np.ndarray) -> Interval | None:
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return None
     tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(values[~np.isnan(values)], [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

@@ -25,7 +25,11 @@ def _log_chart(
         Series(
             name=one.name,
             points=charts.thin(
-                [(line["step"], line[key]) for line in one.log if key in line]
+                [
+                    (line["step"], line[key])
+                    for line in one.log
+                    if line.get(key) is not None
+                ]
             ),
             color=number,
             dots=dots,

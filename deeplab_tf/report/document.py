@@ -105,6 +105,8 @@ def _paired(subjects: Sequence[Subject]) -> str:
             continue
         classes = one.run.info.num_classes
         test = image_scores.compare(one.pictures, subjects[0].pictures, classes)
+        if test.interval is None:
+            continue
         low, high = test.interval
         rows.append(
             [

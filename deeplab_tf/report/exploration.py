@@ -102,6 +102,8 @@ def explore(
             model, scales=setting.scales, flip=setting.flip, frozen=True
         )
         result = evaluate.evaluate(predict, dataset_dir, info, split)
+        if result["miou"] is None:
+            raise UserError(f"split {split!r}: no pixel is labelled.")
         passes = sum(
             cost.multiply_adds(model, *(max(1, int(side * scale)) for side in size))
             for scale in setting.scales

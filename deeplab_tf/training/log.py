@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from deeplab_tf import cli, files
 from deeplab_tf.data.pipeline import make_eval_dataset
+from deeplab_tf.evaluation import metrics
 from deeplab_tf.inference import coloring
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.runs import Run
@@ -102,8 +103,8 @@ class RunLog:
             for number, picture in enumerate(self._pictures(split, predict)):
                 tf.summary.image(f"{split}/{number}", picture[None])
         tqdm.write(
-            f"step {step}: {split} mIoU {result['miou']:.4f}, pixel accuracy "
-            f"{result['pixel_accuracy']:.4f}",
+            f"step {step}: {split} mIoU {metrics.text(result['miou'])}, pixel accuracy "
+            f"{metrics.text(result['pixel_accuracy'])}",
             file=sys.stderr,
         )
         self._since = (time.perf_counter(), step)
@@ -122,12 +123,14 @@ class RunLog:
         ]
 
     def _write(
-        self, step: int, group: str, values: dict[str, float], **more: Any
+        self, step: int, group: str, values: dict[str, float | None], **more: Any
     ) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, **values, **more}) + "\n")
         with self._events.as_default(step):
             for name, value in values.items():
+                if value is None:
+                    continue
                 tf.summary.scalar(f"{group}/{name}", value)
 
     def _drop_after(self, start_step: int) -> None:

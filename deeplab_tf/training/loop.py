@@ -177,8 +177,9 @@ class _Loop:
         result = evaluate.evaluate(
             self._predict, data.dataset_dir, self._run.info, data.eval_split
         )
-        if result["miou"] > state.best_miou.numpy():
-            state.best_miou.assign(result["miou"])
+        miou = result["miou"]
+        if miou is not None and miou > state.best_miou.numpy():
+            state.best_miou.assign(miou)
             weights = runs.weights(state.evaluated)
             tf.train.CheckpointManager(weights, self._run.path / "best", 1).save(step)
         self._log.evaluation(step, result, self._predict)

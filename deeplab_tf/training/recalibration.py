@@ -90,4 +90,6 @@ def _miou(run: Run, model: keras.Model) -> float:
     result = evaluate.evaluate(
         make_predictor(model), data.dataset_dir, run.info, data.eval_split
     )
+    if result["miou"] is None:
+        raise UserError(f"split {data.eval_split!r}: no pixel is labelled.")
     return result["miou"]
