@@ -13,39 +13,27 @@ Examples:
 import dataclasses
 import sys
 
-from absl import flags as absl_flags
-
 from deeplab_tf import cli, files
-
-FLAGS = absl_flags.FLAGS
-absl_flags.DEFINE_list("output_strides", ["8", "16", "32"], "Strides to try.")
-absl_flags.DEFINE_multi_string(
-    "scales", ["0.5", "0.75", "1.0", "0.75,1.0,1.25"], "Scales to average; repeat it."
-)
-absl_flags.DEFINE_bool("flip", True, "Try each setting with the mirrored picture, too.")
-absl_flags.DEFINE_list(
-    "size", [], "height,width whose cost is measured; default: the training crop."
-)
-absl_flags.DEFINE_string("split", None, "Split; default: the run's data.eval_split.")
-absl_flags.DEFINE_string("dataset_dir", None, "Folder of the shards, if it moved.")
+from deeplab_tf.config import setting_flags
+from deeplab_tf.config.options import ExploreOptions
 
 
 def main() -> None:
     """Parses, explores, writes."""
+    options = setting_flags.options_from_flags(ExploreOptions)
     cli.import_tensorflow()
     from deeplab_tf import runs
     from deeplab_tf.report import exploration
 
-    run = runs.open_run(FLAGS.run_dir)
-    split = FLAGS.split or run.config.data.eval_split
-    dataset_dir, info = runs.dataset(run, FLAGS.dataset_dir)
-    strides = [int(s) for s in cli.numbers(FLAGS.output_strides, "output_strides")]
-    scales = [cli.numbers(group.split(","), "scales") for group in FLAGS.scales]
+    run = runs.open_run(cli.FLAGS.run_dir)
+    split = options.split or run.config.data.eval_split
+    dataset_dir, info = runs.dataset(run, options.dataset_dir)
     wanted = exploration.settings(
-        strides, scales, (False, True) if FLAGS.flip else (False,)
+        options.output_strides,
+        options.scales,
+        (False, True) if options.flip else (False,),
     )
-    sides = cli.numbers(FLAGS.size, "size") if FLAGS.size else ()
-    height, width = (int(side) for side in sides or run.config.data.crop_size)
+    height, width = options.size or run.config.data.crop_size
     points = []
     for point in exploration.explore(
         run, wanted, dataset_dir, info, split, (height, width)
@@ -67,4 +55,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     cli.define_run_dir()
+    setting_flags.define_options(ExploreOptions)
     cli.run(main)

@@ -9,9 +9,16 @@ import tiny_dataset
 import tiny_run
 
 from deeplab_tf import files, runs
+from deeplab_tf.config.options import EvaluateOptions
 from deeplab_tf.data import dataset_info, reading
 from deeplab_tf.errors import UserError
-from deeplab_tf.evaluation import evaluate, image_scores, metrics, significance
+from deeplab_tf.evaluation import (
+    evaluate,
+    evaluate_run,
+    image_scores,
+    metrics,
+    significance,
+)
 from deeplab_tf.evaluation.boundary import BoundaryCounter
 from deeplab_tf.evaluation.calibration import CalibrationCounter
 from deeplab_tf.inference.predictor import make_predictor
@@ -184,9 +191,27 @@ def test_all_void_pictures_score_nothing(tmp_path, run, model, capsys):
     scores = (*metrics.Scores.__annotations__, "miou_interval")
     assert {read[name] for name in scores if not name.startswith("per_class")} == {None}
     assert read["calibration"]["expected_calibration_error"] is None
-    assert "mIoU                        absent" in evaluate.table(result)
+    shown = evaluate.table(result | {"comparison": {**comparison, "run_dir": "x"}})
+    assert "mIoU                        absent" in shown
+    assert "not compared with x" in shown
     with log.RunLog(dataclasses.replace(run, path=tmp_path), 0) as logged:
         logged.evaluation(1, result, make_predictor(model))
     (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line, parse_constant=pytest.fail)["miou"] is None
     assert "mIoU absent, pixel accuracy absent" in capsys.readouterr().err
+
+
+def test_a_run_is_evaluated_and_compared(run, tmp_path):
+    """What the eval command does: the result, and the same in the run folder."""
+    result = evaluate_run(run, EvaluateOptions())
+    path = run.path / "eval" / "val.json"
+    assert result["path"] == path
+    assert json.loads(path.read_text())["miou"] == result["miou"]
+    expected = evaluate_val(run, make_predictor(runs.load_model(run)))
+    assert result["confusion_matrix"] == expected["confusion_matrix"]
+    assert len(image_scores.load(path.with_suffix(".pictures.jsonl"))) == 4
+    again = evaluate_run(run, EvaluateOptions(compare_to=str(run.path), batch_size=2))
+    assert again["comparison"]["difference"] == 0
+    assert "against" in evaluate.table(again)
+    with pytest.raises(UserError, match="either --saved_model or --tflite"):
+        evaluate_run(run, EvaluateOptions(saved_model="a", tflite="b"))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_tf.config.options import DRAWINGS, SUBMISSIONS
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import coloring, contact_sheet, drawing, submission
@@ -32,6 +33,10 @@ def example(rng, name, labelled=True):
 def read(folder, kind, name):
     with Image.open(folder / kind / f"{name}.png") as picture:
         return picture.mode, np.asarray(picture), picture.getpalette()
+
+
+def test_choices_equal_their_table():
+    assert set(drawing.KINDS) == set(DRAWINGS)
 
 
 def test_every_kind_is_drawn(tmp_path):
@@ -119,7 +124,7 @@ def test_a_submission_is_written_in_its_values(tmp_path):
     assert values[0, :4].tolist() == [7, 23, 19, 7]
 
 
-@pytest.mark.parametrize("name", submission.FORMATS)
+@pytest.mark.parametrize("name", SUBMISSIONS)
 def test_classes_of_another_benchmark_are_refused(name):
     with pytest.raises(UserError, match=f"--submission={name} wants"):
         submission.get(name, ("cat", "dog"))

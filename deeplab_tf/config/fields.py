@@ -61,17 +61,23 @@ def require(condition: bool, name: str, allowed: str, received: object) -> None:
 class Section:
     """Checks type, rule and choices of every leaf."""
 
+    @classmethod
+    def full_name(cls, name: str) -> str:
+        """A leaf's name in messages, as `model.backbone`."""
+        return f"{cls.__name__.lower()}.{name}"
+
     def __post_init__(self) -> None:
-        section = type(self).__name__.lower()
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            name = f"{section}.{field.name}"
+            name = self.full_name(field.name)
             value = _coerce(getattr(self, field.name), hints[field.name], name)
             object.__setattr__(self, field.name, value)
             choices, rule = field.metadata["choices"], field.metadata["rule"]
+            if value is None:
+                continue
             if choices is not None and value not in choices:
                 raise unknown(name, value, choices)
-            if rule is not None and value is not None:
+            if rule is not None:
                 require(rule[1](value), name, rule[0], value)
 
 

@@ -1,17 +1,20 @@
 """Dataclass leaves <-> absl flags."""
 
+import dataclasses
 import json
 import pathlib
 import types
 import typing
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import flags
 
 from deeplab_tf.config import Config, iterate_leaves, presets
+from deeplab_tf.config.options import Options
 from deeplab_tf.errors import UserError
 
 FLAGS = flags.FLAGS
+T = TypeVar("T", bound=Options)
 
 
 def define_config() -> None:
@@ -19,15 +22,23 @@ def define_config() -> None:
     flags.DEFINE_enum("preset", None, sorted(presets.PRESETS), presets.describe())
     flags.DEFINE_string("config", None, "JSON file of settings, as a run's run.json.")
     for section, field in iterate_leaves():
-        name = f"{section}.{field.name}"
-        text = field.metadata["help"] + f" Default: {_written(field.default)}."
-        choices = field.metadata["choices"]
-        if choices is not None:
-            flags.DEFINE_enum(name, None, choices, text)
-        elif field.type is bool:
-            flags.DEFINE_boolean(name, None, text)
-        else:
-            flags.DEFINE(_LeafParser(field.type), name, None, text)
+        _define_leaf(f"{section}.{field.name}", field)
+
+
+def define_options(kind: type[Options]) -> None:
+    """Defines a flag for each setting of a command's options."""
+    for field in dataclasses.fields(typing.cast(Any, kind)):
+        _define_leaf(field.name, field)
+
+
+def options_from_flags(kind: type[T]) -> T:
+    """The options with the flags that were given.
+
+    Raises:
+      UserError: a value is not allowed.
+    """
+    names = [field.name for field in dataclasses.fields(typing.cast(Any, kind))]
+    return kind(**{name: _given(name) for name in names if FLAGS[name].present})
 
 
 def config_from_flags() -> Config:
@@ -61,6 +72,24 @@ def read_settings(path: str) -> dict[str, Any]:
     }
 
 
+def _define_leaf(name: str, field: dataclasses.Field[Any]) -> None:
+    text = f"{field.metadata['help']} Default: {_written(field.default)}."
+    choices = field.metadata["choices"]
+    if choices is not None:
+        flags.DEFINE_enum(name, None, choices, text)
+    elif field.type is bool:
+        flags.DEFINE_boolean(name, None, text)
+    elif typing.get_origin(item := _item(field.type)) is tuple:
+        flags.DEFINE_multi(_LeafParser(item), _SERIALIZER, name, None, text)
+    else:
+        flags.DEFINE(_LeafParser(field.type), name, None, text)
+
+
+def _item(hint: Any) -> Any:
+    """What a tuple is of; None for what is no tuple."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else None
+
+
 class _LeafParser(flags.ArgumentParser[Any]):
     """Parses a number, a string, a comma list of numbers, or "none"."""
 
@@ -87,6 +116,7 @@ class _LeafParser(flags.ArgumentParser[Any]):
 
 
 _NONE = object()
+_SERIALIZER: flags.ArgumentSerializer[Any] = flags.ArgumentSerializer()
 
 
 def _given(name: str) -> Any:
@@ -96,5 +126,6 @@ def _given(name: str) -> Any:
 
 def _written(value: Any) -> str:
     if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "empty"
+        nested = any(isinstance(item, tuple) for item in value)
+        return (" ".join if nested else ",".join)(map(_written, value)) or "empty"
     return "none" if value is None else str(value).lower() or "empty"

@@ -1,1 +1,5 @@
 """How good a segmentation is."""
+
+from deeplab_tf.evaluation.recording import evaluate_run
+
+__all__ = ["evaluate_run"]

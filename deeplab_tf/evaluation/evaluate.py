@@ -120,7 +120,19 @@ def table(result: Mapping[str, Any]) -> str:
         error = result["calibration"]["expected_calibration_error"]
         totals["calibration error"] = metrics.text(error)
     lines += [f"  {name:<24} {value:>9}" for name, value in totals.items()]
+    if "comparison" in result:
+        lines.append(_against(result["comparison"]))
     return "\n".join(lines)
+
+
+def _against(comparison: Mapping[str, Any]) -> str:
+    if comparison["interval"] is None:
+        return f"  mIoU absent, so not compared with {comparison['run_dir']}"
+    low, high = comparison["interval"]
+    return (
+        f"  mIoU {comparison['difference']:+.4f} against {comparison['run_dir']} "
+        f"(95 % interval {low:+.4f} to {high:+.4f}, p = {comparison['p_value']:.4f})"
+    )
 
 
 def _predict(

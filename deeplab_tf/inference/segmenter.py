@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image
 
 from deeplab_tf import runs
+from deeplab_tf.config.options import PredictOptions
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import coloring, drawing, exported, tiling
 from deeplab_tf.inference.exported_labels import ArtefactLabeller
-from deeplab_tf.inference.predictor import Labeller, make_predictor
+from deeplab_tf.inference.predictor import Labeller
 
 
 class Segmenter:
@@ -94,14 +95,16 @@ def load(
       UserError: there is nothing of the kind at the path, or options were given that
         an export has fixed.
     """
+    options = PredictOptions(
+        output_stride=output_stride,
+        scales=tuple(scales),
+        flip=flip,
+        tile_size=tile_size,
+    )
     if (pathlib.Path(path) / runs.RUN_FILE).is_file():
         run = runs.open_run(str(path))
-        model = runs.load_model(run, output_stride=output_stride)
-        predict = make_predictor(model, scales=scales, flip=flip, frozen=True)
-        if tile_size is None:
-            return Segmenter(predict, run.info)
-        return Segmenter(tiling.make_tiled(predict, tile_size), run.info)
-    if (output_stride, tuple(scales), flip, tile_size) != (None, (1.0,), False, None):
+        return Segmenter(tiling.open_predictor(run, options), run.info)
+    if options != PredictOptions():
         raise UserError(f"{path}: is no run folder, so it takes no options.")
     opened = exported.open_artefact(str(path))
     if not opened.run:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from deeplab_tf.config.options import SUBMISSIONS
 from deeplab_tf.errors import UserError, unknown
 
 # cityscapesScripts, helpers/labels.py: ids of the classes that are evaluated.
@@ -46,9 +47,6 @@ class Submission:
     suffix: str = ""
 
 
-FORMATS = ("cityscapes", "voc2012", "ade20k")
-
-
 def get(name: str, class_names: tuple[str, ...]) -> Submission:
     """The format of a benchmark for a run with these classes.
 
@@ -58,8 +56,8 @@ def get(name: str, class_names: tuple[str, ...]) -> Submission:
     Raises:
       UserError: there is no such format, or the classes are not the benchmark's.
     """
-    if name not in FORMATS:
-        raise unknown("submission format", name, FORMATS)
+    if name not in SUBMISSIONS:
+        raise unknown("submission format", name, SUBMISSIONS)
     same = np.arange(256, dtype=np.uint8)
     if name == "voc2012":
         _require(len(class_names) == 21, name, "21 classes", class_names)

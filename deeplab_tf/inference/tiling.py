@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deeplab_tf import runs
+from deeplab_tf.config.options import MIN_TILE, PredictOptions
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference.predictor import Predictor
+from deeplab_tf.inference.predictor import Labeller, Predictor, make_predictor
+from deeplab_tf.runs import Run
 
 # Tiles start at multiples of the largest output stride and have 32 k + 1 pixels a
 # side, so that their features lie where those of the whole picture would.
@@ -17,7 +20,6 @@ _STEP = 32
 _WINDOW_POWER = 4
 DEFAULT_OVERLAP = 0.5
 MAX_OVERLAP = 0.9
-MIN_TILE = 65
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,33 @@ def _weighted_sum(
     )
     total = tf.einsum("h,w,hwd->d", h, w, tf.cast(x, tf.float32))
     return tf.concat([total, [h.sum() * w.sum()]], 0)
+
+
+def open_predictor(
+    run: Run, options: PredictOptions, strategy: tf.distribute.Strategy | None = None
+) -> Labeller:
+    """The run's model as the options want it.
+
+    Args:
+      run: the run.
+      options: weights, stride, scales, flip and tiles.
+      strategy: shares out the images of a batch among its replicas; None: one device.
+
+    Raises:
+      UserError: the run holds no weights yet.
+    """
+    with (strategy or tf.distribute.get_strategy()).scope():
+        model = runs.load_model(
+            run, output_stride=options.output_stride, checkpoint=options.checkpoint
+        )
+    predict = make_predictor(
+        model,
+        scales=options.scales,
+        flip=options.flip,
+        frozen=True,
+        strategy=strategy,
+    )
+    return make_tiled(predict, options.tile_size) if options.tile_size else predict
 
 
 def make_tiled(

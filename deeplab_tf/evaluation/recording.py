@@ -1,0 +1,95 @@
+"""Evaluates a run, or an export of it, and keeps the result in the run folder."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from deeplab_tf import files, runs
+from deeplab_tf.config.options import EvaluateOptions
+from deeplab_tf.errors import UserError
+from deeplab_tf.evaluation import evaluate, image_scores
+from deeplab_tf.evaluation.image_scores import PictureScore
+from deeplab_tf.inference import exported, tiling
+from deeplab_tf.inference.exported_labels import ArtefactLabeller
+from deeplab_tf.inference.predictor import Labeller
+from deeplab_tf.runs import Run
+
+
+def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> dict[str, Any]:
+    """Measures a run on a split and writes RUN/eval/<split>.json.
+
+    In detail also RUN/eval/<split>.pictures.jsonl, a line for each image. Of an export
+    they are <split>.savedmodel.json and <split>.tflite.json.
+
+    Args:
+      run: the run.
+      options: None: as the eval command without flags.
+
+    Returns:
+      What `evaluate.evaluate` gives but for `pictures`, with the settings,
+      `dataset_dir`, the `comparison` where one was asked for, and the `path` of the
+      file that holds the rest.
+
+    Raises:
+      UserError: there are no weights, no such split, or nothing to compare with.
+
+    Example:
+      >>> run = runs.open_run("runs/voc")
+      >>> evaluate_run(run, EvaluateOptions(flip=True))["miou"]
+    """
+    options = options or EvaluateOptions()
+    split = options.split or run.config.data.eval_split
+    dataset_dir, info = runs.dataset(run, options.dataset_dir)
+    predict, suffix, settings = _predictor(run, options)
+    result = evaluate.evaluate(
+        predict,
+        dataset_dir,
+        info,
+        split,
+        detailed=options.details,
+        batch_size=options.batch_size,
+    )
+    result |= {**settings, "dataset_dir": dataset_dir}
+    pictures = result.pop("pictures", None)
+    path = run.path / "eval" / f"{split}{suffix}.json"
+    if pictures is not None:
+        image_scores.save(path.with_suffix(".pictures.jsonl"), pictures)
+        if options.compare_to:
+            result["comparison"] = _compare(
+                pictures, options.compare_to, split, info.num_classes
+            )
+    files.write_json(path, result)
+    return {**result, "path": path}
+
+
+def _predictor(
+    run: Run, options: EvaluateOptions
+) -> tuple[Labeller, str, dict[str, Any]]:
+    """What labels the images, the suffix of its results, and its settings."""
+    exports = {"savedmodel": options.saved_model, "tflite": options.tflite}
+    given = {name: path for name, path in exports.items() if path}
+    if len(given) > 1:
+        raise UserError("give either --saved_model or --tflite.")
+    for name, path in given.items():
+        labeller = ArtefactLabeller(exported.open_artefact(path))
+        return labeller, f".{name}", {"artefact": path}
+    several = len(tf.config.list_physical_devices("GPU")) > 1
+    strategy = tf.distribute.MirroredStrategy() if several else None
+    settings = {
+        "output_stride": options.output_stride or run.config.model.output_stride,
+        "scales": list(options.scales),
+        "flip": options.flip,
+        "tile_size": options.tile_size,
+        "checkpoint": runs.weights_path(run.path, options.checkpoint),
+    }
+    return tiling.open_predictor(run, options, strategy), "", settings
+
+
+def _compare(
+    pictures: list[PictureScore], run_dir: str, split: str, num_classes: int
+) -> dict[str, Any]:
+    others = image_scores.load(pathlib.Path(run_dir, "eval", f"{split}.pictures.jsonl"))
+    comparison = image_scores.compare(pictures, others, num_classes)
+    return {"run_dir": run_dir, **dataclasses.asdict(comparison)}
