@@ -7,12 +7,14 @@ import os
 import pathlib
 import shutil
 import stat
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 from deeplab_tf.errors import UserError
 
 MAX_BYTES = 1 << 30  # of one picture, label or list: what a process can hold
+MAX_UNPACKED = 1 << 32  # bytes that an archive may unpack to
 _FORBIDDEN = '/\\*?[]<>:"|'  # they part paths, or mean something to glob or to HTML
 _LONGEST_NAME = 150  # bytes; what is added to it still fits into a file name's 255
 _DEEPEST = 64  # levels of a JSON file; ours have five
@@ -149,3 +151,38 @@ def _check_depth(value: dict[str, Any]) -> None:
         if not level:
             return
     raise ValueError(f"nested more than {_DEEPEST} deep")
+
+
+@contextlib.contextmanager
+def open_zip(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
+    """Opens a zip file, once its members are known to be harmless.
+
+    Raises:
+      UserError: a member's name leads out of a folder, a member is a link, or they
+        unpack to more than `MAX_UNPACKED` bytes.
+      OSError, zipfile.BadZipFile: the file is missing or is no zip file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        for member in members:
+            require_inside(member.filename, path)
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise UserError(f"{path}: is refused: {member.filename!r} is a link.")
+        # Reading a member ends at the size that is declared here.
+        require_size(sum(member.file_size for member in members), path)
+        yield archive
+
+
+def require_inside(name: str, archive: str | os.PathLike[str]) -> None:
+    """UserError for an archive's member that would lie outside the folder."""
+    parts = pathlib.PureWindowsPath(name)  # knows / and \\ and drives
+    if parts.drive or parts.root or ".." in parts.parts or "\0" in name:
+        raise UserError(f"{archive}: is refused: {name!r} leads out of the folder.")
+
+
+def require_size(size: int, archive: str | os.PathLike[str]) -> None:
+    """UserError for an archive that unpacks to too many bytes."""
+    if size > MAX_UNPACKED:
+        raise UserError(
+            f"{archive}: is refused: it unpacks to more than {MAX_UNPACKED:,} bytes."
+        )

@@ -1,5 +1,7 @@
 import errno
+import json
 import os
+import zipfile
 
 import pytest
 
@@ -115,3 +117,45 @@ def test_a_full_disk_names_the_file_and_not_the_temporary(tmp_path):
     ) as e:
         fill(tmp_path / "a.bin")
     assert "writing-" not in str(e.value)
+
+
+def read_zip(path):
+    with files.open_zip(path) as archive:
+        return json.loads(archive.read("run.json"))
+
+
+def test_a_plain_zip_file_is_read(tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("run.json", "{}")
+        archive.writestr("folder/weights.h5", "")
+    assert read_zip(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "words"),
+    [
+        ("/outside", 0o100644, "leads out of the folder"),
+        ("a/../../outside", 0o100644, "leads out of the folder"),
+        ("..\\outside", 0o100644, "leads out of the folder"),
+        ("link", 0o120777, "is a link"),
+    ],
+)
+def test_zip_files_that_reach_out_are_refused(tmp_path, name, mode, words):
+    path = tmp_path / "model.keras"
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("run.json", "{}")
+        archive.writestr(info, "x")
+    with pytest.raises(UserError, match=rf"model\.keras: is refused: .*{words}"):
+        read_zip(path)
+
+
+def test_a_zip_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_UNPACKED", 100_000)
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("run.json", b" " * 100_001)
+    with pytest.raises(UserError, match=r"model\.keras: is refused: it unpacks to"):
+        read_zip(path)

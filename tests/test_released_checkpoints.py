@@ -1,5 +1,7 @@
 """Reading released files: their forms, what is left out, and damage."""
 
+import io
+import os
 import shutil
 import tarfile
 
@@ -8,6 +10,7 @@ import pytest
 import released_variables
 import tensorflow as tf
 
+from deeplab_tf import files
 from deeplab_tf.errors import UserError
 from deeplab_tf.released import checkpoints, frozen_graph
 
@@ -192,3 +195,86 @@ def test_released_graph_and_checkpoint_hold_the_same(shared_dir):
     assert len(trained.ignored) == 164 + 1  # a slot a trained variable, the step
     for name, value in trained.tensors.items():
         np.testing.assert_array_equal(frozen.tensors[name], value)
+
+
+def hostile(path, *, in_function=False):
+    """A graph of the released form that writes a file where it is run."""
+    write = tf.raw_ops.WriteFile
+    with tf.compat.v1.Graph().as_default() as graph:
+        if in_function:
+
+            @tf.function(input_signature=[])
+            def function():
+                write(filename=str(path), contents="here")
+                return tf.constant(1)
+
+            called = [function()]
+        else:
+            called = [write(filename=str(path), contents="here")]
+        tf1 = tf.compat.v1
+        image = tf1.placeholder(tf.uint8, [1, None, None, 3], name="ImageTensor")
+        with tf.control_dependencies(called):
+            tf.identity(image[..., 0], name="SemanticPredictions")
+    return graph.as_graph_def()
+
+
+@pytest.mark.parametrize(
+    ("in_function", "words"), [(False, "WriteFile"), (True, "it has functions")]
+)
+def test_a_graph_that_could_write_files_is_refused(tmp_path, in_function, words):
+    written, path = tmp_path / "written", tmp_path / "hostile.pb"
+    graph = hostile(written, in_function=in_function)
+    path.write_bytes(graph.SerializeToString())
+    with pytest.raises(UserError, match=rf"hostile\.pb: is refused.*{words}"):
+        checkpoints.read_graph(str(path))
+    # It is what it seems: TensorFlow runs it.
+    frozen_graph.FrozenGraph(graph, "hostile.pb").run(
+        np.zeros((2, 2, 3), np.uint8), ["SemanticPredictions"]
+    )
+    assert written.read_text() == "here"
+
+
+def test_a_constant_that_declares_the_memory_of_the_machine_is_refused(tmp_path):
+    graph = graph_def()
+    node = next(node for node in graph.node if node.name == "logits/semantic/biases")
+    node.attr["value"].tensor.tensor_shape.dim[0].size = 2**40
+    path = tmp_path / "huge.pb"
+    path.write_bytes(graph.SerializeToString())
+    with pytest.raises(UserError, match=r"huge\.pb: is refused: it unpacks to more"):
+        checkpoints.read(str(path))
+
+
+def member(name, kind=tarfile.REGTYPE, size=0, link=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.linkname = kind, size, link
+    return info
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        (member("/outside"), "leads out of the folder"),
+        (member("a/../../outside"), "leads out of the folder"),
+        (member("C:\\outside"), "leads out of the folder"),
+        (member("link", tarfile.SYMTYPE, link="/etc/passwd"), "no file or folder"),
+        (member("link", tarfile.LNKTYPE, link="model.ckpt"), "no file or folder"),
+        (member("pipe", tarfile.FIFOTYPE), "no file or folder"),
+    ],
+)
+def test_archives_that_reach_out_are_refused(tmp_path, info, words):
+    path = tmp_path / "zoo.tar.gz"
+    with tarfile.open(path, "w:gz") as file:
+        file.addfile(info, io.BytesIO(bytes(info.size)))
+    with pytest.raises(UserError, match=rf"zoo\.tar\.gz: is refused: .*{words}"):
+        checkpoints.read(str(path))
+    assert os.listdir(tmp_path) == ["zoo.tar.gz"]
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_UNPACKED", 100_000)
+    note = tmp_path / "zeros.pb"
+    note.write_bytes(bytes(300_000))
+    path = archive(tmp_path / "bomb.tar.gz", note)
+    assert path.stat().st_size < 2000
+    with pytest.raises(UserError, match=r"bomb\.tar\.gz: is refused: it unpacks to"):
+        checkpoints.read(str(path))

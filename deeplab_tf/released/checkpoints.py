@@ -6,19 +6,26 @@ averages of the weights. What is left out goes by `IGNORED`, and is told.
 
 import contextlib
 import dataclasses
+import errno
+import gzip
+import math
 import pathlib
 import re
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from deeplab_tf import files
 from deeplab_tf.errors import UserError
+from deeplab_tf.inference import graph_operations
 from deeplab_tf.released.frozen_graph import FrozenGraph
 
+_CHUNK = 1 << 20  # bytes read at once
 AVERAGE = "/ExponentialMovingAverage"
 
 # Pattern of a variable's whole name -> why the network does without it.
@@ -73,23 +80,34 @@ def read(path: str) -> Released:
 
 
 def read_graph(path: str) -> tf.compat.v1.GraphDef:
-    """Reads a frozen graph.
+    """Reads a frozen graph, none of whose operations can do harm.
 
     Raises:
-      UserError: the file is missing or is no graph.
+      UserError: the file is missing, is no graph, or is more than a network.
     """
     graph = tf.compat.v1.GraphDef()
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"{path}: no such file.")
     try:
         graph.ParseFromString(pathlib.Path(path).read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file.") from None
     except Exception as error:  # protobuf's DecodeError is of no public class
         raise UserError(
             f"{path}: is no frozen graph, or a damaged one ({error})."
         ) from None
     if not graph.node:
         raise UserError(f"{path}: is no frozen graph: it has no operations.")
+    graph_operations.require_graph(graph, path)
+    # A constant of one value may declare any shape.
+    files.require_size(sum(map(_declared_bytes, graph.node)), path)
     return graph
+
+
+def _declared_bytes(node: Any) -> int:
+    if node.op != "Const":
+        return 0
+    tensor = node.attr["value"].tensor
+    size = max(tf.dtypes.as_dtype(tensor.dtype).size, 1) if tensor.dtype else 1
+    return size * math.prod(max(dim.size, 0) for dim in tensor.tensor_shape.dim)
 
 
 def _prefix(path: str) -> str:
@@ -117,6 +135,11 @@ def _variables(prefix: str) -> dict[str, np.ndarray]:
     try:
         reader = tf.train.load_checkpoint(prefix)
         names = reader.get_variable_to_shape_map()
+        values = sum(map(math.prod, names.values()))
+        held = sum(file.stat().st_size for file in _data_files(prefix))
+        # A value has one byte at least.
+        if values > min(held, files.MAX_UNPACKED):
+            raise ValueError(f"{values} values in {held} bytes")
         if "_CHECKPOINTABLE_OBJECT_GRAPH" in names:
             raise UserError(
                 f"{prefix}: is a TF2 checkpoint; a TF1 checkpoint holds variables by "
@@ -130,6 +153,15 @@ def _variables(prefix: str) -> dict[str, np.ndarray]:
         raise UserError(
             f"{prefix}: is damaged or incomplete; fetch it again ({first_line})."
         ) from None
+
+
+def _data_files(prefix: str) -> list[pathlib.Path]:
+    path = pathlib.Path(prefix)
+    return [
+        file
+        for file in path.parent.iterdir()
+        if re.fullmatch(re.escape(path.name) + r"\.data-\d+-of-\d+", file.name)
+    ]
 
 
 def _constants(graph: tf.compat.v1.GraphDef) -> dict[str, np.ndarray]:
@@ -181,17 +213,57 @@ def _ignored(name: str) -> str:
     return ""
 
 
+def unpack(path: str, folder: str) -> None:
+    """Unpacks a .tar.gz or .tar of files and folders, and of nothing else.
+
+    Raises:
+      UserError: it is missing or damaged, a member is a link or leads out of the
+        folder, or it unpacks to too much.
+    """
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"{path}: no such file.")
+    open_file = open if path.endswith(".tar") else gzip.open
+    try:
+        with open_file(path, "rb") as file:
+            stream: Any = _Bounded(file, path)
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in archive:
+                    _require_plain(member, path)
+                    archive.extract(member, folder, filter="data")
+            while stream.read(_CHUNK):  # to the checksum at the end
+                pass
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise UserError(
+                f"{folder}: {path} cannot be unpacked there ({error.strerror}); make "
+                "space, or name another folder in TMPDIR."
+            ) from None
+        raise UserError(f"{path}: is damaged; fetch it again ({error}).") from None
+
+
+def _require_plain(member: tarfile.TarInfo, path: str) -> None:
+    files.require_inside(member.name, path)
+    if not (member.isfile() or member.isdir()) or member.issparse():
+        raise UserError(f"{path}: is refused: {member.name!r} is no file or folder.")
+
+
+class _Bounded:
+    """Reads a stream, up to so many bytes as an archive may unpack to."""
+
+    def __init__(self, stream: Any, path: str) -> None:
+        self._stream, self._path, self._read = stream, path, 0
+
+    def read(self, size: int) -> bytes:
+        self._read += size
+        files.require_size(self._read, self._path)
+        return self._stream.read(size)
+
+
 @contextlib.contextmanager
 def _unpacked(path: str) -> Iterator[pathlib.Path]:
     """A folder with the archive's checkpoint, or else its frozen graph."""
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            with tarfile.open(path) as archive:
-                archive.extractall(folder, filter="data")
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file.") from None
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise UserError(f"{path}: is damaged; fetch it again ({error}).") from None
+        unpack(path, folder)
         root = pathlib.Path(folder)
         if any(root.rglob("*.index")):
             yield root

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from deeplab_tf import files
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.runs import RUN_FILE
 
@@ -22,12 +22,12 @@ class KerasRunner:
     """
 
     def __init__(self, path: pathlib.Path) -> None:
-        with zipfile.ZipFile(path) as archive:
+        with files.open_zip(path) as archive:
             has_run = RUN_FILE in archive.namelist()
             self.run: dict[str, Any] = (
                 json.loads(archive.read(RUN_FILE)) if has_run else {}
             )
-        self._model = keras.models.load_model(path, compile=False)
+        self._model = keras.models.load_model(path, compile=False, safe_mode=True)
         self._predict = make_predictor(self._model, frozen=True)
 
     def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:

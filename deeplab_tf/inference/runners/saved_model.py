@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.saved_model import loader_impl
 
 from deeplab_tf import files
+from deeplab_tf.inference import graph_operations
 from deeplab_tf.runs import RUN_FILE
 
 RUN_JSON = pathlib.PurePath("assets.extra", RUN_FILE)
@@ -20,6 +22,8 @@ class SavedModelRunner:
     """
 
     def __init__(self, path: pathlib.Path) -> None:
+        definition = loader_impl.parse_saved_model(str(path))
+        graph_operations.require_saved_model(definition, str(path))
         self._loaded = tf.saved_model.load(str(path))
         self._serve = self._loaded.signatures["serving_default"]
         self._logits = self._loaded.signatures["logits"]

@@ -12,6 +12,8 @@ from flatbuffers.number_types import Uint8Flags as Uint8
 from flatbuffers.number_types import Uint32Flags as Uint32
 from flatbuffers.table import Table as Reader
 
+from deeplab_tf import files
+
 BUFFER_NAME = "TFLITE_METADATA"
 NORMALIZATION = np.uint8(1)  # union ProcessUnitOptions of the metadata's schema
 
@@ -20,7 +22,7 @@ def read_attached(path: pathlib.Path, name: str) -> str | None:
     """A text that `attach` put into a file, or None."""
     if not zipfile.is_zipfile(path):
         return None
-    with zipfile.ZipFile(path) as archive:
+    with files.open_zip(path) as archive:
         return archive.read(name).decode() if name in archive.namelist() else None
 
 
