@@ -10,8 +10,6 @@ import sys
 import pytest
 from conftest import ROOT
 
-from deeplab_tf import config
-
 PACKAGE = ROOT / "deeplab_tf"
 # From left to right; a room imports from its own group's left only.
 ORDER = (
@@ -109,12 +107,6 @@ def test_only_commands_read_flags():
     assert {name for name in reads if not name.startswith("commands/")} <= (
         commands | frame
     )
-
-
-def test_choices_equal_their_tables():
-    from deeplab_tf.network.backbones import MODULES
-
-    assert set(config.BACKBONES) == set(MODULES)
 
 
 def test_functions_are_short():

@@ -20,7 +20,7 @@ PROGRAM = """
 import sys
 import numpy as np
 import keras
-import deeplab_tf
+import deeplab_tf.network
 model = keras.models.load_model(sys.argv[1])
 np.save(sys.argv[3], model(np.load(sys.argv[2]), training=False))
 """

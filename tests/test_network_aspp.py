@@ -5,6 +5,7 @@ import pytest
 from head_models import STYLE, TOLERANCE, picture, wrap
 from numpy_network import resize, window_mean
 
+from deeplab_tf.config import Model
 from deeplab_tf.network.context import aspp
 
 
@@ -27,18 +28,18 @@ def expected(network, x, rates, *, separable, window):
         ({}, {6: 6, 12: 12, 18: 18}, (9, 7)),
         ({"output_stride": 8}, {6: 12, 12: 24, 18: 36}, (9, 7)),
         ({"output_stride": 32}, {6: 3, 12: 6, 18: 9}, (9, 7)),
-        ({"rates": (2, 3, 4, 24)}, {2: 2, 3: 3, 4: 4, 24: 24}, (9, 7)),
-        ({"rates": ()}, {}, (9, 7)),
-        ({"separable_conv": False}, {6: 6, 12: 12, 18: 18}, (9, 7)),
+        ({"atrous_rates": (2, 3, 4, 24)}, {2: 2, 3: 3, 4: 4, 24: 24}, (9, 7)),
+        ({"atrous_rates": ()}, {}, (9, 7)),
+        ({"aspp_separable": False}, {6: 6, 12: 12, 18: 18}, (9, 7)),
         ({"image_pooling": False}, {6: 6, 12: 12, 18: 18}, None),
         ({"image_pooling_size": (97, 65)}, {6: 6, 12: 12, 18: 18}, (7, 5)),
         ({"image_pooling_size": (513, 65)}, {6: 6, 12: 12, 18: 18}, (9, 5)),
     ],
 )
 def test_aspp_equals_numpy(options, rates, window):
-    arguments = {"output_stride": 16, "channels": 6, **options}
-    model, network = wrap(lambda x: aspp.build(x, style=STYLE, **arguments), 5)
+    settings = Model(aspp_channels=6, **options)
+    model, network = wrap(lambda x: aspp.build(x, settings, STYLE), 5)
     x = picture(2, 9, 7, 5)
-    separable = options.get("separable_conv", True)
+    separable = options.get("aspp_separable", True)
     wanted = expected(network, x, rates, separable=separable, window=window)
     np.testing.assert_allclose(model(x), wanted, **TOLERANCE)

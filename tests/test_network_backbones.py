@@ -6,6 +6,7 @@ import pytest
 from head_models import STYLE, TOLERANCE, picture, wrap
 from numpy_network import ACTIVATIONS, randomize
 
+from deeplab_tf.config import Model
 from deeplab_tf.errors import UserError
 from deeplab_tf.network import backbones
 from deeplab_tf.network.backbones import AtrousSchedule, resnet, xception
@@ -31,15 +32,17 @@ CHANNELS = {
 def features(name, output_stride, **options):
     """A Keras model that gives the high-level map and the taps at 4, 8, 16."""
     image = keras.Input((None, None, 3))
-    found = backbones.get_spec(name).build(
-        image, style=STYLE, output_stride=output_stride, **options
-    )
+    settings = Model(backbone=name, output_stride=output_stride, **options)
+    found = backbones.get_spec(name).build(image, settings, STYLE)
     taps = [found.low_level[stride] for stride in (4, 8, 16)]
     return keras.Model(image, [found.high_level, *taps])
 
 
-def test_every_listed_backbone_is_tested():
-    assert set(CHANNELS) == set(backbones.MODULES)
+@pytest.mark.parametrize("name", backbones.MODULES)
+def test_taps_are_declared(name):
+    assert CHANNELS[name][1:] == tuple(
+        backbones.get_spec(name).taps[stride] for stride in (4, 8, 16)
+    )
 
 
 @pytest.mark.parametrize("output_stride", [8, 16, 32])

@@ -5,22 +5,23 @@ import pytest
 from head_models import STYLE, TOLERANCE, picture, wrap
 from numpy_network import resize
 
+from deeplab_tf.config import Model
 from deeplab_tf.network import decoder
 
 
 @pytest.mark.parametrize("separable", [True, False])
 @pytest.mark.parametrize("strides", [(4,), (8, 4)])
 def test_decoder_equals_numpy(strides, separable):
+    settings = Model(
+        decoder_strides=strides,
+        decoder_channels=7,
+        low_level_channels=3,
+        decoder_separable=separable,
+    )
+
     def build(x, *low_level):
-        return decoder.build(
-            x,
-            dict(zip((8, 4), low_level, strict=True)),
-            style=STYLE,
-            strides=strides,
-            channels=7,
-            low_level_channels=3,
-            separable_conv=separable,
-        )
+        maps = dict(zip((8, 4), low_level, strict=True))
+        return decoder.build(x, maps, settings, STYLE)
 
     model, network = wrap(build, 6, 4, 5)
     maps = {8: picture(2, 5, 6, 4, seed=2), 4: picture(2, 9, 11, 5, seed=3)}

@@ -7,6 +7,7 @@ import pytest
 from head_models import STYLE, TOLERANCE, picture, wrap
 from numpy_network import resize, window_mean
 
+from deeplab_tf.config import Model
 from deeplab_tf.errors import UserError
 from deeplab_tf.network.context import dense_prediction_cell
 
@@ -31,12 +32,8 @@ def expected(network, x, cell, factor, window):
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_published_cell_equals_numpy(output_stride):
-    model, network = wrap(
-        lambda x: dense_prediction_cell.build(
-            x, style=STYLE, output_stride=output_stride, channels=6
-        ),
-        5,
-    )
+    settings = Model(output_stride=output_stride, aspp_channels=6)
+    model, network = wrap(lambda x: dense_prediction_cell.build(x, settings, STYLE), 5)
     x = picture(2, 9, 13, 5)
     cell = [
         {"op": "conv", "kernel": 3, "rate": rate, "input": source}
@@ -57,17 +54,12 @@ def test_cell_with_pooling_and_1x1_equals_numpy():
         {"op": "conv", "kernel": 1, "input": -1},
         {"op": "pyramid_pooling", "grid_size": [2, 1], "input": 0},
     ]
-    model, network = wrap(
-        lambda x: dense_prediction_cell.build(
-            x,
-            style=STYLE,
-            output_stride=16,
-            cell=json.dumps(cell),
-            channels=6,
-            image_pooling_size=(129, 97),
-        ),
-        5,
+    settings = Model(
+        dense_prediction_cell=json.dumps(cell),
+        aspp_channels=6,
+        image_pooling_size=(129, 97),
     )
+    model, network = wrap(lambda x: dense_prediction_cell.build(x, settings, STYLE), 5)
     x = picture(2, 9, 8, 5)
     window = (128 // 32 + 1, 96 // 16 + 1)
     wanted = expected(network, x, cell, 1, window)
@@ -94,10 +86,6 @@ def test_what_is_no_cell_is_refused_by_name(cell):
 def test_a_grid_needs_the_size_that_it_divides():
     cell = '[{"op": "pyramid_pooling", "grid_size": [2, 2], "input": -1}, '
     cell += '{"op": "conv", "kernel": 1, "input": -1}]'
+    settings = Model(dense_prediction_cell=cell)
     with pytest.raises(UserError, match=r"model\.image_pooling_size"):
-        wrap(
-            lambda x: dense_prediction_cell.build(
-                x, style=STYLE, output_stride=16, cell=cell
-            ),
-            4,
-        )
+        wrap(lambda x: dense_prediction_cell.build(x, settings, STYLE), 4)

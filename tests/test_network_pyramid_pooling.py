@@ -5,15 +5,15 @@ import pytest
 from head_models import STYLE, TOLERANCE, picture, wrap
 from numpy_network import grid_mean, resize
 
+from deeplab_tf.config import Model
 from deeplab_tf.network.context import pyramid_pooling
 
 
 @pytest.mark.parametrize("bins", [(1, 2, 3, 6), (1, 4)])
 @pytest.mark.parametrize("size", [(12, 6), (7, 11), (4, 5)])
 def test_pyramid_pooling_equals_numpy(size, bins):
-    model, network = wrap(
-        lambda x: pyramid_pooling.build(x, style=STYLE, bins=bins, channels=6), 8
-    )
+    settings = Model(pyramid_bins=bins, aspp_channels=6)
+    model, network = wrap(lambda x: pyramid_pooling.build(x, settings, STYLE), 8)
     x = picture(2, *size, 8)
     levels = [x]
     for parts in bins:

@@ -4,7 +4,6 @@ import tensorflow as tf
 import tiny_dataset
 
 from deeplab_tf.config import Config, iterate_leaves
-from deeplab_tf.config.loss_terms import TERMS
 from deeplab_tf.data.dataset_info import DatasetInfo, Split
 from deeplab_tf.training.losses.objective import make_objective
 from deeplab_tf.training.losses.pixels import LOSSES, Settings, make_loss
@@ -299,10 +298,6 @@ def test_each_term_compiles_with_static_shapes(name, settings):
     compiled = tf.function(function, jit_compile=True)
     found = compiled(tf.constant(logits), tf.constant(labels), tf.constant(0.5))[name]
     np.testing.assert_allclose(found, term(name, logits, labels, **settings), rtol=1e-5)
-
-
-def test_the_names_in_the_flags_are_those_of_the_table():
-    assert set(TERMS) == set(LOSSES)
 
 
 # Values that are not the default, for each leaf of the section.

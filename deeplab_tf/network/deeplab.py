@@ -7,8 +7,7 @@ import numpy as np
 
 from deeplab_tf import config
 from deeplab_tf.errors import UserError
-from deeplab_tf.network import backbones, decoder
-from deeplab_tf.network.context import aspp, dense_prediction_cell, pyramid_pooling
+from deeplab_tf.network import backbones, context, decoder
 from deeplab_tf.network.layers import blocks
 from deeplab_tf.network.layers.padding import CutLike, Pad
 from deeplab_tf.network.layers.resize import ResizeLike
@@ -52,29 +51,16 @@ def build_model(
       UserError: an option that the backbone does not have.
     """
     spec = backbones.get_spec(model.backbone)
+    _require_options(model, spec)
     body, head = _styles(model, spec, batch_norm_momentum, freeze_batch_norm)
     image = keras.Input((None, None, channels), name="image", dtype="float32")
     padding = Pad(
         model.output_stride, model.padded_size, dtype="float32", name="padding"
     )
     picture = padding(_normalize(image, spec))
-    features = spec.build(
-        picture,
-        style=body,
-        output_stride=model.output_stride,
-        **_backbone_options(model, spec),
-    )
-    x = _context(features.high_level, model, head)
-    if model.decoder_strides:
-        x = decoder.build(
-            x,
-            features.low_level,
-            style=head,
-            strides=model.decoder_strides,
-            channels=model.decoder_channels,
-            low_level_channels=model.low_level_channels,
-            separable_conv=model.decoder_separable,
-        )
+    features = spec.build(picture, model, body)
+    x = context.MODULES[model.context](features.high_level, model, head)
+    x = decoder.build(x, features.low_level, model, head)
     classifier = keras.layers.Conv2D(
         num_classes, 1, kernel_initializer=blocks.initializer(0.01), name="logits"
     )
@@ -109,7 +95,9 @@ def _styles(
     return body, head
 
 
-def _normalize(image: Any, spec: backbones.BackboneSpec) -> Any:
+def _normalize(
+    image: keras.KerasTensor, spec: backbones.BackboneSpec
+) -> keras.KerasTensor:
     """(image - mean) * scale in float32, also where the rest computes in bfloat16."""
     mean, channels = spec.mean, image.shape[-1]
     if channels != len(mean):
@@ -122,10 +110,8 @@ def _normalize(image: Any, spec: backbones.BackboneSpec) -> Any:
     )(image)
 
 
-def _backbone_options(
-    model: config.Model, spec: backbones.BackboneSpec
-) -> dict[str, Any]:
-    """The fields that this backbone takes; refuses others that were set."""
+def _require_options(model: config.Model, spec: backbones.BackboneSpec) -> None:
+    """Refuses fields that were set and that this backbone does not take."""
     default = config.Model()
     for option in BACKBONE_OPTIONS:
         value = getattr(model, option)
@@ -134,42 +120,6 @@ def _backbone_options(
                 f"model.{option} does not apply to {model.backbone}, which takes "
                 f"{', '.join(spec.options) or 'no options'}; received {value!r}."
             )
-    return {option: getattr(model, option) for option in spec.options}
-
-
-def _context(x: Any, model: config.Model, style: blocks.Style) -> Any:
-    """The context module, [B, h, w, C] -> [B, h, w, aspp_channels]."""
-    if model.context == "none":
-        return x
-    if model.context == "pyramid_pooling":
-        return pyramid_pooling.build(
-            x,
-            style=style,
-            bins=model.pyramid_bins,
-            channels=model.aspp_channels,
-            dropout=model.dropout,
-        )
-    if model.context == "dense_prediction_cell":
-        return dense_prediction_cell.build(
-            x,
-            style=style,
-            output_stride=model.output_stride,
-            cell=model.dense_prediction_cell,
-            channels=model.aspp_channels,
-            image_pooling_size=model.image_pooling_size,
-            dropout=model.dropout,
-        )
-    return aspp.build(
-        x,
-        style=style,
-        output_stride=model.output_stride,
-        rates=model.atrous_rates,
-        channels=model.aspp_channels,
-        separable_conv=model.aspp_separable,
-        image_pooling=model.image_pooling,
-        image_pooling_size=model.image_pooling_size,
-        dropout=model.dropout,
-    )
 
 
 def weight_decay_variables(model: keras.Model) -> list[keras.Variable]:

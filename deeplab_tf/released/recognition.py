@@ -4,14 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from deeplab_tf.config import Model
 from deeplab_tf.errors import UserError
 from deeplab_tf.network import backbones
 from deeplab_tf.network.backbones.mobilenet_v2 import BOTTLENECKS
-from deeplab_tf.network.layers import blocks
 from deeplab_tf.released import variable_names
 
 Tensors = Mapping[str, np.ndarray]
@@ -132,17 +130,19 @@ def _decoder(tensors: Tensors, model: Model, source: str) -> dict[str, Any]:
     projections = sorted(name for name in names if name.endswith("/weights"))
     if not projections:
         return {"decoder_strides": ()}
-    widths = _tap_widths(model)
+    taps = backbones.get_spec(model.backbone).taps
     strides = []
     for name in projections:
-        channels = tensors[name].shape[2]
-        fitting = [stride for stride, width in widths.items() if width == channels]
-        if not fitting:
+        width = tensors[name].shape[2] / model.depth_multiplier
+        stride = min(taps, key=lambda stride: abs(taps[stride] - width))
+        # Where the multiplier is not 1, channels are rounded, by a fifth at most.
+        slack = 0.0 if model.depth_multiplier == 1.0 else width / 5
+        if abs(taps[stride] - width) > slack:
             raise UserError(
-                f"{source}: {name} takes {channels} channels, but the taps of "
-                f"{model.backbone} have {widths}."
+                f"{source}: {name} takes {tensors[name].shape[2]} channels, but the "
+                f"taps of {model.backbone} have {dict(taps)}."
             )
-        strides.append(fitting[0])
+        strides.append(stride)
     separable = "decoder/decoder_conv0_depthwise/depthwise_weights" in tensors
     return {
         "decoder_strides": tuple(strides),
@@ -161,13 +161,3 @@ def _channels(tensors: Tensors, *scopes: str) -> int:
             if name in tensors:
                 return tensors[name].shape[-1]
     return 256
-
-
-def _tap_widths(model: Model) -> dict[int, int]:
-    """Stride -> channels of the backbone's low-level map."""
-    spec = backbones.get_spec(model.backbone)
-    options = {option: getattr(model, option) for option in spec.options}
-    style = blocks.Style(momentum=0.9, epsilon=1e-3)
-    picture = keras.Input((65, 65, 3))
-    features = spec.build(picture, style=style, output_stride=16, **options)
-    return {stride: tap.shape[-1] for stride, tap in features.low_level.items()}

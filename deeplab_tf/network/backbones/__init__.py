@@ -8,9 +8,12 @@ imported when it is asked for.
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from deeplab_tf.errors import unknown
+
+if TYPE_CHECKING:
+    import keras
 
 # Name of the backbone -> file in this folder that holds it.
 MODULES: Mapping[str, str] = {
@@ -39,8 +42,8 @@ class Features:
         stride is smaller than the key the map has the output stride.
     """
 
-    high_level: Any
-    low_level: Mapping[int, Any]
+    high_level: "keras.KerasTensor"
+    low_level: Mapping[int, "keras.KerasTensor"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,9 +51,12 @@ class BackboneSpec:
     """What belongs to a backbone's weights and must not drift from them.
 
     Attributes:
-      build: function (x, *, style, output_stride, **options) -> `Features`; x is the
-        normalised picture, float [B, H, W, C], style a `blocks.Style`.
-      options: the fields of config.Model that `build` takes besides.
+      build: function (x, model, style) -> `Features`; x is the normalised picture,
+        float [B, H, W, C], model the settings that name this backbone, style a
+        `blocks.Style`.
+      options: the fields of config.Model that belong to some backbones only and that
+        `build` heeds.
+      taps: stride -> channels of the map for the decoder, at depth multiplier 1.
       mean, scale: the network sees (x - mean) * scale for x in [0, 255], RGB.
       batch_norm_momentum: decay of the moving statistics in the released training.
       batch_norm_epsilon: added to the variance.
@@ -60,7 +66,8 @@ class BackboneSpec:
     """
 
     build: Callable[..., Features]
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...]
+    taps: Mapping[int, int]
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     scale: float = 1 / 127.5
     batch_norm_momentum: float

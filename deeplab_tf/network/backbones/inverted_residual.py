@@ -1,7 +1,5 @@
 """The inverted residual bottleneck of MobileNetV2 and V3."""
 
-from typing import Any
-
 import keras
 
 from deeplab_tf.network.layers.blocks import Style, conv, depthwise, initializer
@@ -16,7 +14,7 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 
 
 def bottleneck(
-    x: Any,
+    x: keras.KerasTensor,
     channels: int,
     *,
     style: Style,
@@ -28,7 +26,7 @@ def bottleneck(
     activation: str,
     size: int = 3,
     squeeze: bool = False,
-) -> tuple[Any, Any]:
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Expand by a 1x1, filter by a depthwise, project by a 1x1 without activation.
 
     Args:
@@ -70,7 +68,7 @@ def bottleneck(
     return y, tap
 
 
-def squeeze_excite(x: Any, style: Style, name: str) -> Any:
+def squeeze_excite(x: keras.KerasTensor, style: Style, name: str) -> keras.KerasTensor:
     """Scales each channel by a gate that the picture's mean decides (two 1x1)."""
     channels = x.shape[-1]
     gate = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.mean")(x)

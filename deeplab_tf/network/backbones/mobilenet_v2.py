@@ -3,8 +3,11 @@
 As in the released DeepLab models: 320 channels at the end, no 1280-channel layer.
 """
 
-from typing import Any
+import functools
 
+import keras
+
+from deeplab_tf import config
 from deeplab_tf.network.backbones import AtrousSchedule, BackboneSpec, Features
 from deeplab_tf.network.backbones.inverted_residual import bottleneck, round_channels
 from deeplab_tf.network.layers.blocks import Style, conv
@@ -35,9 +38,7 @@ def scaled_channels(channels: int, depth_multiplier: float) -> int:
     return round_channels(channels * depth_multiplier, divisor)
 
 
-def build(
-    x: Any, *, style: Style, output_stride: int, depth_multiplier: float = 1.0
-) -> Features:
+def build(x: keras.KerasTensor, model: config.Model, style: Style) -> Features:
     """Applies MobileNetV2 to a normalised picture.
 
     The released layers pad SAME, which on an even map puts the zeros of a stride at
@@ -47,27 +48,26 @@ def build(
 
     Args:
       x: [B, H, W, C] in [-1, 1].
+      model: its output stride and its depth multiplier, a factor on all channels.
       style: initialisers and normalisation.
-      output_stride: 8, 16 or 32.
-      depth_multiplier: factor on all channels.
 
     Returns:
       320 channels (at multiplier 1) and the taps: the depthwise outputs, after
       ReLU6, of bottlenecks 2, 5 and 12 with 144, 192 and 576 channels.
     """
-    schedule = AtrousSchedule(output_stride)
+    schedule = AtrousSchedule(model.output_stride)
+    scaled = functools.partial(scaled_channels, depth_multiplier=model.depth_multiplier)
     stride, _ = schedule.step(2)
-    channels = scaled_channels(32, depth_multiplier)
     x = conv(
         x,
-        channels,
+        scaled(32),
         3,
         style=style,
         name=f"{NAME}.conv",
         stride=stride,
         activation="relu6",
     )
-    low_level: dict[int, Any] = {}
+    low_level: dict[int, keras.KerasTensor] = {}
     index = 0
     for channels, repeats, first_stride in BOTTLENECKS:
         for repeat in range(repeats):
@@ -75,7 +75,7 @@ def build(
             stride, rate = schedule.step(nominal_stride)
             x, tap = bottleneck(
                 x,
-                scaled_channels(channels, depth_multiplier),
+                scaled(channels),
                 style=style,
                 name=f"{NAME}.expanded_conv" + (f"_{index}" if index else ""),
                 expanded=round_channels(x.shape[-1] * EXPANSION) if index else None,
@@ -94,6 +94,7 @@ SPECS = {
     NAME: BackboneSpec(
         build=build,
         options=("depth_multiplier",),
+        taps={4: 144, 8: 192, 16: 576},
         batch_norm_momentum=0.997,
         batch_norm_epsilon=1e-3,
         weight_decay=4e-5,

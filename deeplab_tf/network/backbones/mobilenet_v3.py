@@ -6,8 +6,10 @@ That form halves the last block: 80 instead of 160 channels (large), 48 instead 
 
 import dataclasses
 import functools
-from typing import Any
 
+import keras
+
+from deeplab_tf import config
 from deeplab_tf.network.backbones import AtrousSchedule, BackboneSpec, Features
 from deeplab_tf.network.backbones.inverted_residual import bottleneck, round_channels
 from deeplab_tf.network.layers.blocks import Style, conv
@@ -62,14 +64,7 @@ VARIANTS = {
 }
 
 
-def build(
-    name: str,
-    x: Any,
-    *,
-    style: Style,
-    output_stride: int,
-    depth_multiplier: float = 1.0,
-) -> Features:
+def build(x: keras.KerasTensor, model: config.Model, style: Style) -> Features:
     """Applies MobileNetV3 to a normalised picture.
 
     Its squeeze-and-excite gates take the mean over the map, and a finer map has
@@ -82,29 +77,26 @@ def build(
     32, for which it was released, at every output stride.
 
     Args:
-      name: the variant; also the first part of every layer's name.
       x: [B, H, W, C] in [-1, 1].
+      model: the variant, which is also the first part of every layer's name, its
+        output stride, and its depth multiplier: a factor on all channels, which are
+        rounded to multiples of 8.
       style: initialisers and normalisation.
-      output_stride: 8, 16 or 32.
-      depth_multiplier: factor on all channels, rounded to multiples of 8.
 
     Returns:
       480 or 288 channels, and the taps: the depthwise outputs of rows 3, 6 and 12
       (large) or 1, 3 and 8 (small), before their squeeze-and-excite.
     """
+    name, multiplier = model.backbone, model.depth_multiplier
     rows, last_channels, taps = VARIANTS[name]
-    scaled = functools.partial(_scaled, depth_multiplier=depth_multiplier)
-    schedule = AtrousSchedule(output_stride)
+
+    def scaled(channels: int) -> int:
+        return round_channels(channels * multiplier)
+
+    schedule = AtrousSchedule(model.output_stride)
+    swish = functools.partial(conv, style=style, activation="hard_swish")
     stride, _ = schedule.step(2)
-    x = conv(
-        x,
-        scaled(16),
-        3,
-        style=style,
-        name=f"{name}.conv",
-        stride=stride,
-        activation="hard_swish",
-    )
+    x = swish(x, scaled(16), 3, name=f"{name}.conv", stride=stride)
     low_level, nominal_in = {}, 16
     for index, row in enumerate(rows):
         stride, rate = schedule.step(row.stride)
@@ -126,29 +118,19 @@ def build(
         nominal_in = row.channels
         if index in taps:
             low_level[taps[index]] = tap
-    x = conv(
-        x,
-        scaled(last_channels),
-        1,
-        style=style,
-        name=f"{name}.conv_1",
-        activation="hard_swish",
-    )
+    x = swish(x, scaled(last_channels), 1, name=f"{name}.conv_1")
     return Features(high_level=x, low_level=low_level)
-
-
-def _scaled(channels: int, depth_multiplier: float) -> int:
-    return round_channels(channels * depth_multiplier)
 
 
 SPECS = {
     name: BackboneSpec(
-        build=functools.partial(build, name),
+        build=build,
         options=("depth_multiplier",),
+        taps={stride: rows[index].expanded for index, stride in taps.items()},
         batch_norm_momentum=0.997,
         batch_norm_epsilon=1e-3,
         weight_decay=4e-5,
         source="arXiv 1905.02244; released code: core/feature_extractor.py",
     )
-    for name in VARIANTS
+    for name, (rows, _, taps) in VARIANTS.items()
 }

@@ -5,11 +5,11 @@ the finer map. `beta` replaces the 7x7 stem by three 3x3 convolutions.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import keras
 
+from deeplab_tf import config
 from deeplab_tf.errors import UserError
 from deeplab_tf.network.backbones import AtrousSchedule, BackboneSpec, Features
 from deeplab_tf.network.layers.blocks import Style, conv
@@ -47,38 +47,31 @@ VARIANTS = {
 }
 
 
-def build(
-    name: str,
-    x: Any,
-    *,
-    style: Style,
-    output_stride: int,
-    multi_grid: tuple[int, ...] = (),
-) -> Features:
+def build(x: keras.KerasTensor, model: config.Model, style: Style) -> Features:
     """Applies a ResNet to a normalised picture.
 
     Strides are padded on both sides and skips keep the even pixels, so features of
     any two output strides agree where they coincide, at even sizes as at odd ones.
 
     Args:
-      name: the variant; also the first part of every layer's name.
       x: [B, H, W, C], normalised as the variant's spec says.
+      model: the variant, which is also the first part of every layer's name, its
+        output stride; `multi_grid`, unit rates of the last block, one a unit, or none.
+        The released beta checkpoints expect 1, 2, 4.
       style: initialisers and normalisation.
-      output_stride: 8, 16 or 32.
-      multi_grid: unit rates of the last block, one a unit; empty: all 1. The
-        released beta checkpoints expect 1, 2, 4.
 
     Returns:
       2048 channels (512: ResNet-18) at the output stride, and the taps: the last
       convolution of a unit, after its batch norm and before the sum.
     """
+    name, multi_grid = model.backbone, model.multi_grid
     variant = VARIANTS[name]
     if multi_grid and len(multi_grid) != variant.units[3]:
         raise UserError(
             f"model.multi_grid must have {variant.units[3]} rates for {name}, one a "
             f"unit of its last block; received {list(multi_grid)}."
         )
-    schedule = AtrousSchedule(output_stride)
+    schedule = AtrousSchedule(model.output_stride)
     x = _stem(x, name, variant, style, schedule)
     low_level = {}
     for block, units in enumerate(variant.units, 1):
@@ -101,8 +94,12 @@ def build(
 
 
 def _stem(
-    x: Any, name: str, variant: Variant, style: Style, schedule: AtrousSchedule
-) -> Any:
+    x: keras.KerasTensor,
+    name: str,
+    variant: Variant,
+    style: Style,
+    schedule: AtrousSchedule,
+) -> keras.KerasTensor:
     """Stride 4: 7x7, or three 3x3, then max pooling."""
     stride, _ = schedule.step(2)
     layers = [(f"conv1_{i}", width, 3) for i, width in enumerate(variant.stem, 1)]
@@ -122,7 +119,7 @@ def _stem(
 
 
 def _unit(
-    x: Any,
+    x: keras.KerasTensor,
     width: int,
     *,
     style: Style,
@@ -130,7 +127,7 @@ def _unit(
     bottleneck: bool,
     stride: int,
     rate: int,
-) -> tuple[Any, Any]:
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """ReLU(skip + residual), and the residual; the stride is on the last 3x3."""
     rows = [(width, 3), (width, 3)]  # (channels, size) of each convolution
     if bottleneck:
@@ -155,7 +152,9 @@ def _unit(
     return keras.layers.Activation("relu", name=f"{name}.relu")(total), residual
 
 
-def _skip(x: Any, channels: int, *, style: Style, name: str, stride: int) -> Any:
+def _skip(
+    x: keras.KerasTensor, channels: int, *, style: Style, name: str, stride: int
+) -> keras.KerasTensor:
     """Identity where the channels allow, at every stride-th pixel; else a 1x1."""
     if x.shape[-1] != channels:
         return conv(
@@ -169,8 +168,12 @@ def _skip(x: Any, channels: int, *, style: Style, name: str, stride: int) -> Any
 _IMAGENET_MEAN = (123.15, 115.90, 103.06)
 SPECS = {
     name: BackboneSpec(
-        build=functools.partial(build, name),
+        build=build,
         options=("multi_grid",),
+        taps={
+            4 * 2**block: 64 * 2**block * (4 if variant.bottleneck else 1)
+            for block in range(3)
+        },
         mean=(127.5, 127.5, 127.5) if variant.stem else _IMAGENET_MEAN,
         scale=1 / 127.5 if variant.stem else 1.0,
         batch_norm_momentum=0.95,

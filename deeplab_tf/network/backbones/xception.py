@@ -13,11 +13,10 @@ with dots and without its `xception_module`; the two halves of its
 """
 
 import dataclasses
-import functools
-from typing import Any
 
 import keras
 
+from deeplab_tf import config
 from deeplab_tf.errors import UserError
 from deeplab_tf.network.backbones import AtrousSchedule, BackboneSpec, Features
 from deeplab_tf.network.layers.blocks import Style, conv, separable
@@ -74,51 +73,72 @@ def _blocks(entry: tuple[tuple[int, int], ...], middle_units: int) -> tuple[Bloc
 _ENTRY = ((128, 2), (256, 2), (728, 2))
 _DEEPER_ENTRY = ((128, 2), (256, 1), (256, 2), (728, 1), (728, 2))
 
-# Name -> (blocks, {stride: block whose second pointwise is the low-level tap}).
+_TAPS = {"entry_flow.block2": 4, "entry_flow.block3": 8, "exit_flow.block1": 16}
+_DEEPER_TAPS = {"entry_flow.block3": 4, "entry_flow.block5": 8, "exit_flow.block1": 16}
+
+# Name -> (blocks, {block whose second pointwise is the low-level tap: its stride}).
 VARIANTS = {
-    "xception_41": (_blocks(_ENTRY, 8), ("entry_flow.block2", "entry_flow.block3")),
-    "xception_65": (_blocks(_ENTRY, 16), ("entry_flow.block2", "entry_flow.block3")),
-    "xception_71": (
-        _blocks(_DEEPER_ENTRY, 16),
-        ("entry_flow.block3", "entry_flow.block5"),
-    ),
+    "xception_41": (_blocks(_ENTRY, 8), _TAPS),
+    "xception_65": (_blocks(_ENTRY, 16), _TAPS),
+    "xception_71": (_blocks(_DEEPER_ENTRY, 16), _DEEPER_TAPS),
 }
 
 
-def build(
-    name: str,
-    x: Any,
-    *,
-    style: Style,
-    output_stride: int,
-    multi_grid: tuple[int, ...] = (),
-    depthwise_activation: str = "released",
-) -> Features:
+def build(x: keras.KerasTensor, model: config.Model, style: Style) -> Features:
     """Applies Xception to a normalised picture.
 
     Strides are padded on both sides, so features of any two output strides agree
     where they coincide, at even sizes as at odd ones.
 
     Args:
-      name: the variant; also the first part of every layer's name.
       x: [B, H, W, C] in [-1, 1].
+      model: the variant, which is also the first part of every layer's name, its
+        output stride; `multi_grid`, three unit rates of the last block or none; its
+        `depthwise_activation`, which for "paper" is after every depthwise.
       style: initialisers and normalisation.
-      output_stride: 8, 16 or 32.
-      multi_grid: three unit rates of the last block; empty: 1, 1, 1.
-      depthwise_activation: "released", or "paper": ReLU after every depthwise.
 
     Returns:
       2048 channels at the output stride, and the taps: after the batch norm and
       before the ReLU of a block's second pointwise.
     """
-    if len(multi_grid) not in (0, 3):
+    name, grid = model.backbone, _multi_grid(model)
+    blocks, taps = VARIANTS[name]
+    schedule = AtrousSchedule(model.output_stride)
+    x = _stem(x, name, style, schedule)
+    low_level = {}
+    for block in blocks:
+        for unit in range(1, block.units + 1):
+            stride, rate = schedule.step(block.stride if unit == block.units else 1)
+            x, tap = _module(
+                x,
+                block,
+                style=style,
+                name=f"{name}.{block.name}.unit_{unit}",
+                stride=stride,
+                rates=tuple(
+                    rate * factor for factor in (grid if block.multi_grid else (1,) * 3)
+                ),
+                relu_between=model.depthwise_activation == "paper",
+            )
+        if block.name in taps:
+            low_level[taps[block.name]] = tap
+    return Features(high_level=x, low_level=low_level)
+
+
+def _multi_grid(model: config.Model) -> tuple[int, ...]:
+    """The unit rates of the last block."""
+    if len(model.multi_grid) not in (0, 3):
         raise UserError(
-            f"model.multi_grid must have 3 rates for {name}, one a convolution of its "
-            f"last block; received {list(multi_grid)}."
+            f"model.multi_grid must have 3 rates for {model.backbone}, one a "
+            f"convolution of its last block; received {list(model.multi_grid)}."
         )
-    blocks, (tap_4, tap_8) = VARIANTS[name]
-    taps = {tap_4: 4, tap_8: 8, "exit_flow.block1": 16}
-    schedule = AtrousSchedule(output_stride)
+    return model.multi_grid or (1, 1, 1)
+
+
+def _stem(
+    x: keras.KerasTensor, name: str, style: Style, schedule: AtrousSchedule
+) -> keras.KerasTensor:
+    """Stride 2: two 3x3 convolutions."""
     stride, _ = schedule.step(2)
     x = conv(
         x,
@@ -129,28 +149,11 @@ def build(
         stride=stride,
         explicit_padding=True,
     )
-    x = conv(x, 64, 3, style=style, name=f"{name}.entry_flow.conv1_2")
-    low_level = {}
-    for block in blocks:
-        for unit in range(1, block.units + 1):
-            stride, rate = schedule.step(block.stride if unit == block.units else 1)
-            grid = multi_grid if block.multi_grid and multi_grid else (1, 1, 1)
-            x, tap = _module(
-                x,
-                block,
-                style=style,
-                name=f"{name}.{block.name}.unit_{unit}",
-                stride=stride,
-                rates=tuple(rate * factor for factor in grid),
-                relu_between=depthwise_activation == "paper",
-            )
-        if block.name in taps:
-            low_level[taps[block.name]] = tap
-    return Features(high_level=x, low_level=low_level)
+    return conv(x, 64, 3, style=style, name=f"{name}.entry_flow.conv1_2")
 
 
 def _module(
-    x: Any,
+    x: keras.KerasTensor,
     block: Block,
     *,
     style: Style,
@@ -158,7 +161,7 @@ def _module(
     stride: int,
     rates: tuple[int, ...],
     relu_between: bool,
-) -> tuple[Any, Any]:
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Three separable convolutions and the skip; also the second's result."""
     residual, outputs = x, []
     inner = "relu" if block.inner_relu else None
@@ -195,12 +198,17 @@ def _module(
 
 SPECS = {
     name: BackboneSpec(
-        build=functools.partial(build, name),
+        build=build,
         options=("multi_grid", "depthwise_activation"),
+        taps={
+            taps[block.name]: block.channels[1]
+            for block in blocks
+            if block.name in taps
+        },
         batch_norm_momentum=0.9997,
         batch_norm_epsilon=1e-3,
         weight_decay=4e-5,
         source="arXiv 1802.02611, section 3.2; research/deeplab core/xception.py",
     )
-    for name in VARIANTS
+    for name, (blocks, taps) in VARIANTS.items()
 }

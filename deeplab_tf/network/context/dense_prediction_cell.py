@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from deeplab_tf import config
 from deeplab_tf.errors import UserError
 from deeplab_tf.network.layers.blocks import Style, conv, scale_rate, separable
 from deeplab_tf.network.layers.means import WindowMean
@@ -22,42 +23,31 @@ CITYSCAPES = """[
 ]"""
 
 
-def build(
-    x: Any,
-    *,
-    style: Style,
-    output_stride: int,
-    cell: str = "",
-    channels: int = 256,
-    image_pooling_size: tuple[int, ...] = (),
-    dropout: float = 0.1,
-) -> Any:
+def build(x: keras.KerasTensor, model: config.Model, style: Style) -> keras.KerasTensor:
     """Applies the cell's branches, each to the map or to an earlier branch.
 
     Args:
       x: [B, h, w, C], the encoder's map.
-      style: initialisers and normalisation.
-      output_stride: of x; the rates are those of output stride 16, scaled.
-      cell: JSON list of branches; empty: `CITYSCAPES`.
-      channels: of each branch and of the result.
-      image_pooling_size: (height, width) of the picture whose map a pyramid_pooling
-        branch divides by its grid; empty: the branch means the whole map.
-      dropout: share of the concatenated values set to zero in training, before the
+      model: its `dense_prediction_cell`, whose rates are those of output stride 16,
+        scaled; its `image_pooling_size`, of the picture whose map a pyramid_pooling
+        branch divides by its grid; its dropout, of the concatenated values before the
         projection.
+      style: initialisers and normalisation.
 
     Returns:
-      [B, h, w, channels].
+      [B, h, w, aspp_channels].
 
     Raises:
       UserError: the JSON is not a cell.
     """
-    branches: list[Any] = []
-    for index, operation in enumerate(parse(cell or CITYSCAPES)):
+    channels, output_stride = model.aspp_channels, model.output_stride
+    branches: list[keras.KerasTensor] = []
+    for index, operation in enumerate(parse(model.dense_prediction_cell or CITYSCAPES)):
         name = f"{NAME}.branch_{index}"
         source = operation["input"]
         y = x if source < 0 else branches[source]
         if operation["op"] == "pyramid_pooling":
-            window = _window(operation["grid_size"], image_pooling_size, output_stride)
+            window = _window(operation["grid_size"], model)
             pooled = WindowMean(window, name=f"{name}.mean")(y)
             pooled = conv(pooled, channels, 1, style=style, name=name)
             y = ResizeLike(name=f"{name}.resize")([pooled, y])
@@ -68,21 +58,20 @@ def build(
             y = separable(y, channels, style=style, name=name, rate=(down, across))
         branches.append(y)
     y = keras.layers.Concatenate(name=f"{NAME}.concat")(branches)
-    y = keras.layers.Dropout(dropout, name=f"{NAME}.dropout")(y)
+    y = keras.layers.Dropout(model.dropout, name=f"{NAME}.dropout")(y)
     return conv(y, channels, 1, style=style, name=f"{NAME}.projection")
 
 
-def _window(
-    grid: list[int], image_size: tuple[int, ...], output_stride: int
-) -> tuple[int, ...]:
+def _window(grid: list[int], model: config.Model) -> tuple[int, ...]:
     """Pixels of the map that a part of the grid covers; empty: the whole map."""
+    image_size = model.image_pooling_size
     if not image_size and grid != [1, 1]:
         raise UserError(
             "model.image_pooling_size must be given for a dense prediction cell with "
             f"grid_size {grid}, as its parts are those of a picture of that size."
         )
     return tuple(
-        (side - 1) // (output_stride * parts) + 1
+        (side - 1) // (model.output_stride * parts) + 1
         for side, parts in zip(image_size, grid, strict=False)
     )
 

@@ -7,7 +7,6 @@ by `aspp.atrous_6.depthwise.batch_norm` and `aspp.atrous_6.depthwise.relu`.
 
 import dataclasses
 import math
-from typing import Any
 
 import keras
 
@@ -45,7 +44,7 @@ def initializer(spread: float | str) -> keras.initializers.Initializer:
     return keras.initializers.TruncatedNormal(stddev=spread)
 
 
-def normalize(x: Any, style: Style, name: str) -> Any:
+def normalize(x: keras.KerasTensor, style: Style, name: str) -> keras.KerasTensor:
     """Batch norm, or group norm where the style says so, after the block `name`."""
     if style.groups:
         return keras.layers.GroupNormalization(
@@ -61,7 +60,9 @@ def normalize(x: Any, style: Style, name: str) -> Any:
     )(x)
 
 
-def activate(x: Any, activation: str | None, name: str) -> Any:
+def activate(
+    x: keras.KerasTensor, activation: str | None, name: str
+) -> keras.KerasTensor:
     """The activation as a layer `name`.`activation`; None: x itself."""
     if activation is None:
         return x
@@ -73,7 +74,9 @@ def scale_rate(rate: int, output_stride: int) -> int:
     return max(1, rate * 16 // output_stride)
 
 
-def pad(x: Any, size: int, stride: int, name: str) -> tuple[Any, str]:
+def pad(
+    x: keras.KerasTensor, size: int, stride: int, name: str
+) -> tuple[keras.KerasTensor, str]:
     """Symmetric zeros before a strided convolution, whose padding is returned too.
 
     TensorFlow's SAME pads an even map only at its end when it strides, so that the
@@ -87,7 +90,7 @@ def pad(x: Any, size: int, stride: int, name: str) -> tuple[Any, str]:
 
 
 def conv(
-    x: Any,
+    x: keras.KerasTensor,
     channels: int,
     size: int,
     *,
@@ -98,7 +101,7 @@ def conv(
     activation: str | None = "relu",
     explicit_padding: bool = False,
     spread: float | str | None = None,
-) -> Any:
+) -> keras.KerasTensor:
     """Convolution without bias, normalisation, activation.
 
     Args:
@@ -129,7 +132,7 @@ def conv(
 
 
 def depthwise(
-    x: Any,
+    x: keras.KerasTensor,
     size: int,
     *,
     style: Style,
@@ -138,7 +141,7 @@ def depthwise(
     rate: int | tuple[int, int] = 1,
     activation: str | None = "relu",
     explicit_padding: bool = False,
-) -> Any:
+) -> keras.KerasTensor:
     """Depthwise convolution, normalisation, activation; arguments as in `conv`."""
     padding = "same"
     if explicit_padding:
@@ -156,7 +159,7 @@ def depthwise(
 
 
 def separable(
-    x: Any,
+    x: keras.KerasTensor,
     channels: int,
     *,
     style: Style,
@@ -166,7 +169,7 @@ def separable(
     activation: str | None = "relu",
     depthwise_activation: str | None = "relu",
     explicit_padding: bool = False,
-) -> Any:
+) -> keras.KerasTensor:
     """`name`.depthwise (3x3, atrous) and `name`.pointwise (1x1), each normalised."""
     x = depthwise(
         x,
