@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tiny_run
 from ai_edge_litert.interpreter import Interpreter
+from layer_errors import layer_errors
 
 from deeplab_tf import runs
 from deeplab_tf.errors import UserError
 from deeplab_tf.export import proof
-from deeplab_tf.export.layer_errors import layer_errors
 from deeplab_tf.export.tflite import converter
 from deeplab_tf.inference import exported
 from deeplab_tf.inference.runners import tflite_file

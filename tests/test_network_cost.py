@@ -1,18 +1,10 @@
 """Multiply-adds against published figures and a count by hand."""
 
-import importlib.util
-
+import model_cost
 import pytest
-from conftest import ROOT
 
 from deeplab_tf import DeepLabV3Plus
 from deeplab_tf.network import cost
-
-SPEC = importlib.util.spec_from_file_location(
-    "model_cost", ROOT / "benchmarks" / "model_cost.py"
-)
-model_cost = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(model_cost)
 
 
 def published_by_the_zoo():
