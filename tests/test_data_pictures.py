@@ -151,6 +151,27 @@ def test_exif_is_dropped_where_only_the_raw_pixels_fit_the_label():
     np.testing.assert_array_equal(decoded(read.encoded), RGB)
 
 
+@pytest.mark.parametrize("place", [-20, 16 + 13 + 3, -1])  # of IDAT, IHDR, IEND
+def test_png_that_only_pillow_reads_is_refused(place):
+    data = bytearray(encoded(RGB[:, :, 0]))
+    data[place] ^= 1
+    cut = encoded(LABELS)[:-12]
+    for read in (picture, label_of):
+        with pytest.raises(SampleError, match=r"part I... has a wrong checksum"):
+            read(bytes(data))
+        with pytest.raises(SampleError, match="its end is missing"):
+            read(cut)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_without_its_end_is_stored_anew(progressive):
+    data = encoded(RGB, "JPEG", progressive=progressive)
+    assert picture(data + b"anything").encoded == data + b"anything"
+    read = picture(data[:-2] + bytes(20))
+    assert read.notes == (("odd_file", "its end is missing; stored as PNG"),)
+    np.testing.assert_array_equal(decoded(read.encoded), decoded(data))
+
+
 def test_cmyk_is_turned_to_rgb():
     data = encoded(RGB, "TIFF", mode="CMYK")
     read = picture(data)

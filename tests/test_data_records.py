@@ -8,7 +8,6 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_tf.data import records, tfrecord
-from deeplab_tf.errors import UserError
 
 
 def encoded(pixels, kind="PNG", **options):
@@ -133,39 +132,3 @@ def test_what_picture_files_cannot_hold_is_stored_raw(channels, bits, dtype, lar
     image = parse(serialized, channels=channels, bits=bits)["image"]
     expected = pixels.astype(np.float32) / 257 if bits == 16 else pixels
     np.testing.assert_array_equal(image, expected)
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped"])
-def test_damaged_shard_is_named(tmp_path, damage):
-    rng = np.random.default_rng(9)
-    paths = [tmp_path / name for name in ("whole.tfrecord", "damaged.tfrecord")]
-    for path in paths:
-        with path.open("wb") as file:
-            for _ in range(3):
-                tfrecord.write_record(file, random_example(rng)[2])
-    data = bytearray(paths[1].read_bytes())
-    if damage == "cut":
-        data = data[:-7]
-    else:
-        data[len(data) // 2] ^= 1
-    paths[1].write_bytes(data)
-    dataset = tf.data.TFRecordDataset([str(p) for p in paths])
-    with pytest.raises(tf.errors.DataLossError) as error:
-        list(dataset)
-    described = records.describe_read_error(error.value, paths)
-    assert isinstance(described, UserError)
-    assert str(described).startswith(str(paths[1]))
-
-
-def test_example_without_label_is_described(tmp_path):
-    path = tmp_path / "train-00000-of-00001.tfrecord"
-    with path.open("wb") as file:
-        tfrecord.write_record(
-            file, random_example(np.random.default_rng(10), label=False)[2]
-        )
-    dataset = tf.data.TFRecordDataset(str(path)).map(records.make_parser())
-    with pytest.raises(tf.errors.InvalidArgumentError) as error:
-        list(dataset)
-    message = str(records.describe_read_error(error.value, [path]))
-    assert "image/segmentation/class/encoded" in message
-    assert str(tmp_path) in message

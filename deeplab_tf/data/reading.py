@@ -1,5 +1,7 @@
 """The examples of a split, one after the other, each at its own size."""
 
+import itertools
+import re
 from collections.abc import Iterable
 
 import tensorflow as tf
@@ -8,8 +10,14 @@ from deeplab_tf import cli
 from deeplab_tf.data import records
 from deeplab_tf.data.dataset_info import DatasetInfo, shard_paths
 from deeplab_tf.data.pipeline import make_eval_dataset
+from deeplab_tf.data.tfrecord import read_records
+from deeplab_tf.errors import UserError
 
 Example = dict[str, tf.Tensor]
+_MACHINERY = re.compile(
+    r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*|Error in user-defined function.*Iterator::\S+:",
+    re.DOTALL,
+)
 
 
 def read_split(
@@ -18,12 +26,65 @@ def read_split(
     """Yields the examples of a split behind a progress bar.
 
     Raises:
-      UserError: a shard is damaged; the message names it.
+      UserError: a shard is damaged, or an example cannot be decoded; names it.
     """
     dataset = make_eval_dataset(dataset_dir, info, split)
     total = info.split(split).num_examples
     try:
         yield from cli.bar(dataset, title, total)
     except tf.errors.OpError as error:
-        paths = shard_paths(dataset_dir, info, split)
-        raise records.describe_read_error(error, paths) from error
+        raise explain(error, dataset_dir, info, split) from error
+
+
+def explain(
+    error: Exception, dataset_dir: str, info: DatasetInfo, split: str
+) -> UserError:
+    """Finds the shard and the example that tf.data could not read.
+
+    tf.data says what is wrong, not where, so the split is read again up to the first
+    fault, with the decoder that training and evaluation use.
+
+    Args:
+      error: what iterating over the data set raised: DataLossError,
+        InvalidArgumentError or another tf.errors.OpError.
+      dataset_dir, info, split: what was read.
+    """
+    has_labels = info.split(split).has_labels
+    parse = records.make_parser(info.channels, info.ignore_label, has_labels, info.bits)
+    for path in shard_paths(dataset_dir, info, split):
+        number = 0
+        try:
+            for _ in read_records(path):
+                pass
+            dataset = tf.data.TFRecordDataset(path)
+            for _ in dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE):
+                number += 1
+        except UserError as damaged:
+            return damaged
+        except OSError as unreadable:
+            return UserError(f"{path}: {unreadable.strerror}.")
+        except tf.errors.OpError as fault:
+            return UserError(
+                f"{path}, record {number} ({_name_of(path, number)}) cannot be read: "
+                f"{_reason(fault)}. Find all such with datasets/convert.py --verify."
+            )
+    return UserError(
+        f"{dataset_dir}: an example of split {split!r} cannot be used "
+        f"({_reason(error)}). Check the shards with datasets/convert.py --verify."
+    )
+
+
+def _name_of(path: str, number: int) -> str:
+    """The file name that a record holds."""
+    serialized = next(itertools.islice(read_records(path), number, None))
+    try:
+        name = records.decode_example(serialized).get(records.FILENAME, b"")
+    except UserError:
+        return "no example"
+    return bytes(name).decode(errors="replace") if isinstance(name, bytes) else ""
+
+
+def _reason(error: Exception) -> str:
+    """What an operation said, without the machinery round it."""
+    said = getattr(error, "message", "") or str(error)
+    return " ".join(_MACHINERY.sub(" ", said).split()).rstrip(".")

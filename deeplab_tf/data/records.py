@@ -5,11 +5,9 @@ deeplab2's understand what is written here, and this project trains on their sha
 Importing this file loads no TensorFlow, which only the parser needs.
 """
 
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from deeplab_tf.data.tfrecord import read_records
 from deeplab_tf.errors import UserError
 
 IMAGE = "image/encoded"
@@ -22,6 +20,7 @@ LABEL = "image/segmentation/class/encoded"
 LABEL_FORMAT = "image/segmentation/class/format"
 
 IMAGE_FILE_CHANNELS = (1, 3, 4)  # what a JPEG or PNG holds
+_NO_LABEL = "the label is no grey PNG of 8 bits; convert the pictures again"
 PIXEL_TYPES = {8: "<u1", 16: "<u2", 32: "<f4"}  # of raw buffers, by their bits
 Parser = Callable[[Any], dict[str, Any]]
 
@@ -134,7 +133,12 @@ def make_parser(
         example = tf.io.parse_single_example(serialized, keys)
         image = decode_image(example)
         if has_labels:
-            labels = tf.io.decode_png(example[LABEL], channels=1)[:, :, 0]
+            label = example[LABEL]
+            # Depth and colour type of a PNG: other labels would be read as colours.
+            kind = tf.strings.substr(label, 24, 2)
+            is_label = tf.debugging.Assert(kind == b"\x08\x00", [_NO_LABEL])
+            with tf.control_dependencies([is_label]):
+                labels = tf.io.decode_png(label, channels=1)[:, :, 0]
         else:
             labels = tf.fill(tf.shape(image)[:2], ignore_label)
         return {
@@ -144,36 +148,6 @@ def make_parser(
         }
 
     return parse
-
-
-def describe_read_error(
-    error: Exception, paths: Iterable[str | os.PathLike[str]]
-) -> UserError:
-    """Finds which shard it was that tf.data could not read.
-
-    tf.data says that a record is corrupt, not in which file, so the shards are read
-    again up to the first fault.
-
-    Args:
-      error: what iterating over the data set raised: DataLossError,
-        InvalidArgumentError or another tf.errors.OpError.
-      paths: the shards that were read.
-    """
-    shards = [os.fspath(path) for path in paths]
-    for path in shards:
-        try:
-            for _ in read_records(path):
-                pass
-        except UserError as damaged:
-            return damaged
-        except OSError as unreadable:
-            return UserError(f"{path}: {unreadable.strerror}.")
-    message = str(error).splitlines()[0]
-    place = os.path.dirname(shards[0]) if shards else "the data set"
-    return UserError(
-        f"{place}: an example cannot be parsed ({message}). Check the shards with "
-        "datasets/convert.py --verify."
-    )
 
 
 def _feature(value: bytes | int) -> bytes:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab_tf import runs
 from deeplab_tf.config import Config
-from deeplab_tf.data import dataset_info, records
+from deeplab_tf.data import dataset_info, reading
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate
@@ -213,10 +213,9 @@ class _Loop:
     def _explain(self, error: tf.errors.OpError) -> Exception:
         if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError):
             data = self._run.config.data
-            paths = dataset_info.shard_paths(
-                data.dataset_dir, self._run.info, data.train_split
+            return reading.explain(
+                error, data.dataset_dir, self._run.info, data.train_split
             )
-            return records.describe_read_error(error, paths)
         gone = tf.errors.UnavailableError, tf.errors.AbortedError
         if isinstance(error, gone) or "Collective ops is aborted" in str(error):
             return UserError(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from deeplab_tf.data.conversion import png
 from deeplab_tf.data.conversion.pictures import ORIENTATION, explain
 from deeplab_tf.data.conversion.png import encode_png, without_palette
 from deeplab_tf.data.conversion.samples import INDICES, Coding, Content, SampleError
@@ -128,6 +129,8 @@ def _mapped(codes: np.ndarray, values: list[int], known: dict[int, int]) -> np.n
 
 
 def _decode(data: bytes, name: str) -> Image.Image:
+    if data.startswith(png.SIGNATURE) and (fault := png.fault(data)):
+        raise SampleError("unreadable_label", f"{name}: cannot be decoded: {fault}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from deeplab_tf.data.conversion import jpeg, png
 from deeplab_tf.data.conversion.png import bit_depth, encode_png
 from deeplab_tf.data.conversion.samples import Content, SampleError
 from deeplab_tf.data.dataset_info import DatasetInfo
@@ -74,6 +75,18 @@ def read_picture(
     return dataclasses.replace(picture, notes=(*picture.notes, *odd))
 
 
+def decoding_fault(data: bytes) -> str:
+    """Why TensorFlow would not decode bytes that Pillow does, or "".
+
+    Workers do not load TensorFlow, so what its decoders want is checked here.
+    """
+    if data.startswith(png.SIGNATURE):
+        return png.fault(data)
+    if data.startswith(jpeg.SIGNATURE):
+        return "" if jpeg.is_whole(data) else "its end is missing"
+    return "it is neither a JPEG nor a PNG"
+
+
 def explain(error: Exception) -> str:
     """Why Pillow could not decode a file, as the end of a message."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
@@ -92,6 +105,8 @@ def _from_file(
             f"{name}: a picture file cannot hold {info.channels} channels of "
             f"{info.bits} bits; store such pictures as .npy arrays [H, W, C].",
         )
+    if data.startswith(png.SIGNATURE) and (wrong := png.fault(data)):
+        raise SampleError("unreadable_image", f"{name}: cannot be decoded: {wrong}.")
     image = Image.open(io.BytesIO(data))
     upright, notes = _turn(image, label_size)
     frames = getattr(image, "n_frames", 1)
@@ -153,7 +168,7 @@ def _can_stay(
         return image.format == "PNG" and image.mode in modes
     if image.format == "PNG" and (frames > 1 or bit_depth(data) == 16):
         return False
-    return image.mode in _KEPT_MODES[info.channels]
+    return image.mode in _KEPT_MODES[info.channels] and not decoding_fault(data)
 
 
 def _about_kept(image: Image.Image, info: DatasetInfo) -> list[Note]:
@@ -183,6 +198,8 @@ def _to_8_bits(
     kind = image.format or ""
     if kind and kind not in _KEPT_FORMATS:
         notes.append(("format", f"{kind} stored as PNG"))
+    elif decoding_fault(data):
+        notes.append(("odd_file", f"{decoding_fault(data)}; stored as PNG"))
     if kind == "PNG" and bit_depth(data) == 16 and not image.mode.startswith("I"):
         notes.append(_DEEP_NOTE)  # Pillow has done it already
     if image.mode == "F" or image.mode.startswith("I"):

@@ -32,9 +32,27 @@ def bit_depth(data: bytes) -> int:
     return data[24]
 
 
-def has_palette(data: bytes) -> bool:
-    """Whether the data are a PNG whose pixels point into a palette."""
-    return data[:8] == SIGNATURE and data[25:26] == bytes([_PALETTE])
+def is_label(data: bytes) -> bool:
+    """Whether TensorFlow reads the PNG's pixels as they are: grey, of 8 bits.
+
+    It turns palettes into colours, stretches fewer bits to 0..255, and of 16 takes the
+    upper 8.
+    """
+    return data[:8] == SIGNATURE and data[24:26] == bytes([8, _GREY])
+
+
+def fault(data: bytes) -> str:
+    """What a strict decoder as TensorFlow's objects to, or "".
+
+    Pillow reads on after a wrong checksum and does not look for the end; chunks that a
+    decoder may leave out are not checked here either.
+    """
+    for kind, chunk in _chunks(data):
+        if kind[:1].isupper() and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
+            return f"its part {kind.decode('ascii', 'replace')} has a wrong checksum"
+        if kind == b"IEND":
+            return ""
+    return "its end is missing"
 
 
 def without_palette(data: bytes) -> bytes | None:

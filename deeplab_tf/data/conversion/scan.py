@@ -13,8 +13,12 @@ import numpy as np
 from deeplab_tf.data import records
 from deeplab_tf.data.conversion.audit import Audit, make_split
 from deeplab_tf.data.conversion.labels import Label, read_label
-from deeplab_tf.data.conversion.pictures import Picture, read_picture
-from deeplab_tf.data.conversion.png import has_palette
+from deeplab_tf.data.conversion.pictures import (
+    Picture,
+    decoding_fault,
+    read_picture,
+)
+from deeplab_tf.data.conversion.png import is_label
 from deeplab_tf.data.conversion.samples import INDICES, SampleError
 from deeplab_tf.data.conversion.shards import digest_of
 from deeplab_tf.data.conversion.workers import Tick, run_tasks
@@ -120,11 +124,12 @@ def _label(example: dict[str, Any], place: str, info: DatasetInfo) -> Label | No
     if records.LABEL not in example:
         return None
     data = example[records.LABEL]
-    if has_palette(data):
+    if not is_label(data):
         raise SampleError(
             "not_indices",
-            f"{place}: its label has a palette, which TensorFlow reads as colours; "
-            "convert the pictures again.",
+            f"{place}: its label is no grey PNG of 8 bits a pixel; TensorFlow reads a "
+            "palette as colours and other depths as brightness. Convert the pictures "
+            "again.",
         )
     return read_label(data, f"{place}, label", info, INDICES)
 
@@ -138,6 +143,9 @@ def _picture(
 ) -> Picture:
     data = example[records.IMAGE]
     if not records.is_raw(info.channels, info.bits):
+        if fault := decoding_fault(data):
+            message = f"{place}: TensorFlow cannot decode its picture: {fault}."
+            raise SampleError("unreadable_image", message)
         return read_picture(data, place, info, label_size)
     pixels = np.frombuffer(data, records.PIXEL_TYPES[info.bits])
     if pixels.size != stated[0] * stated[1] * info.channels:
