@@ -70,9 +70,10 @@ def test_precedence_is_defaults_preset_config_flags(dataset_dir, tmp_path):
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"train": {"steps": 7, "seed": 3}}))
     code = (
-        "import sys; from absl import app; from deeplab_tf import flags\n"
-        "flags.define_config()\n"
-        "cli.run(lambda: print(*[flags.config_from_flags().leaves()[n] for n in "
+        "from deeplab_tf import cli; from deeplab_tf.config import setting_flags\n"
+        "setting_flags.define_config()\n"
+        "cli.run(lambda: print("
+        "*[setting_flags.config_from_flags().leaves()[n] for n in "
         "('train.steps', 'train.seed', 'train.batch_size', 'data.crop_size', "
         "'optimizer.weight_decay', 'model.image_pooling')]))"
     )

@@ -130,7 +130,7 @@ def test_xla_computes_the_same(kernel_of, rate):
 def test_without_the_dilated_kernel_the_layer_is_right():
     script = (
         "import numpy, tensorflow as tf\n"
-        "from deeplab_tf import atrous, layers\n"
+        "from deeplab_tf.network.layers import atrous, depthwise\n"
         "assert not atrous.native_is_exact(tf.float32)\n"
         "layer = depthwise.AtrousDepthwiseConv2D(\n"
         "    3, dilation_rate=2, padding='same', use_bias=False)\n"

@@ -72,7 +72,7 @@ def test_unrounded_it_is_the_float_network(monkeypatch):
     model = few_layers()
     copy = quantize.quantize(model)
     monkeypatch.setattr(
-        "deeplab_tf.quantized_layers.round_kernel", lambda kernel, axis: kernel
+        "deeplab_tf.network.quantized.layers.round_kernel", lambda kernel, axis: kernel
     )
     for layer in copy.layers:
         layer.passes = True
