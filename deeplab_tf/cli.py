@@ -1,6 +1,8 @@
 """What every command shares: its frame, its quiet start, its progress bars."""
 
 import contextlib
+import io
+import json
 import os
 import sys
 import tempfile
@@ -34,8 +36,9 @@ _CHATTER = (
 def run(main: Callable[[], int | None], doc: str | None = None) -> None:
     """Runs a command line: `main()` after the flags are parsed, then exits.
 
-    A UserError, a flag that is not one, a full disk or a file that cannot be read ends
-    in one line on standard error and exit code 1.
+    Whatever goes wrong ends in one line on standard error and exit code 1: a
+    UserError, a flag that is not one, a full disk, a file that cannot be read, and
+    also what nobody foresaw, whose traceback --verbose shows.
 
     Args:
       main: the command.
@@ -43,6 +46,8 @@ def run(main: Callable[[], int | None], doc: str | None = None) -> None:
     """
     if doc is not None:
         sys.modules["__main__"].__doc__ = doc
+    _open_standard_streams()
+    flags.DEFINE_bool("verbose", False, "Show the traceback of an unexpected error.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow tells of each checkpoint it writes; -v=0 shows that.
     logging.set_verbosity(logging.WARNING)
@@ -75,12 +80,48 @@ def numbers(values: list[str], name: str) -> list[float]:
 def import_tensorflow() -> None:
     """Imports TensorFlow and finds its devices without the usual ten lines.
 
-    Whatever else is printed meanwhile is printed afterwards.
+    Whatever else is printed meanwhile is printed afterwards. What the user set for
+    all Keras programs of the machine (keras.json, KERAS_BACKEND) holds for the others:
+    a run is the same everywhere.
+
+    Raises:
+      UserError: TF_CONFIG or keras.json is none.
     """
+    _check_tf_config(os.environ.get("TF_CONFIG"))
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     with filtered_stderr():
+        try:
+            import keras  # before TensorFlow, which hides why Keras does not start
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                "Keras does not start; mend or remove keras.json in ~/.keras or "
+                f"KERAS_HOME ({error})."
+            ) from None
         import tensorflow as tf
 
+        keras.config.set_floatx("float32")
+        keras.config.set_epsilon(1e-7)
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_dtype_policy("float32")
         tf.config.list_physical_devices()
+
+
+def _check_tf_config(text: str | None) -> None:
+    """UserError for a TF_CONFIG that TensorFlow would stumble over."""
+    try:
+        given = json.loads(text or "{}")
+        jobs = given.get("cluster", {}).values()
+        index = given.get("task", {}).get("index", 0)
+        good = all(isinstance(job, list | dict) for job in jobs)
+        good &= isinstance(index, int) and index >= 0
+    except (ValueError, AttributeError, RecursionError):
+        good = False
+    if not good:
+        raise UserError(
+            'TF_CONFIG must be JSON as {"cluster": {"worker": ["host:port", ...]}, '
+            '"task": {"type": "worker", "index": 0}}, or not be set; received '
+            f"{text!r:.200}."
+        )
 
 
 @contextlib.contextmanager
@@ -133,15 +174,58 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _guard(main: Callable[[], int | None]) -> int | None:
     try:
-        return main()
+        result = main()
+        _flush_output()
+        return result
     except UserError as error:
         _stop(str(error), error.exit_code)
-    except OSError as error:
-        _stop(str(error))
     except KeyboardInterrupt:
         _stop("interrupted.", code=130)
+    except Exception as error:
+        if FLAGS.verbose:
+            raise
+        if isinstance(error, OSError):
+            _stop(f"{error}; --verbose shows where.")
+        _stop(
+            f"unexpected {type(error).__name__}: {error}; --verbose shows where. If "
+            "no input of yours explains it, please report it."
+        )
+
+
+def _flush_output() -> None:
+    """Notices a full disk before the exit code says that all is well."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def _open_standard_streams() -> None:
+    """Where the caller closed one, it is /dev/null.
+
+    Else the next file to be opened would take its number, and get its messages.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold what the terminal's encoding cannot say.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _stop(message: str, code: int = 1) -> typing.NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    """Prints the message as one line; nothing is left to fail after it."""
+    line = " ".join(message.replace("\0", "\\0").split())
+    for stream in (sys.stderr, sys.stdout):
+        try:
+            if stream is sys.stderr:
+                print(f"error: {line:.4000}", file=stream)
+            stream.flush()
+        except OSError:  # full, or nobody listens
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     raise SystemExit(code)

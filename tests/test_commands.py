@@ -115,3 +115,120 @@ def test_a_folder_that_is_no_run_is_named(module, tmp_path):
     extra = ["--split=val", f"--output_dir={tmp_path}"] if module == "vis" else []
     result = run(module, f"--run_dir={tmp_path}", *extra)
     assert_one_clear_line(result, "run.json", "--run_dir")
+
+
+def script(code, *flags, shell='exec "$@"', **environment):
+    """Runs the lines as the main function of a command, from a shell."""
+    body = "\n".join(f"    {line}" for line in code.splitlines())
+    program = f"""
+import os, sys
+from deeplab_tf import cli
+from deeplab_tf.errors import UserError
+
+def main():
+{body}
+
+cli.run(main)
+"""
+    return subprocess.run(
+        ["bash", "-c", shell, "_", sys.executable, "-c", program, *flags],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("1 / 0", ["unexpected ZeroDivisionError: division by zero", "--verbose"]),
+        ("main()", ["unexpected RecursionError"]),
+        ("open('a\\0b')", ["unexpected ValueError: embedded null byte"]),
+        ("open('/no/where')", ["No such file or directory: '/no/where'"]),
+        ("raise UserError('two\\n  lines\\0')", ["error: two lines\\0"]),
+        ("raise SyntaxError('broken PNG file')", ["broken PNG file"]),
+        ("raise UserError('\\udcff is no UTF-8')", ["\\udcff is no UTF-8"]),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line(code, words):
+    result = script(code)
+    assert_one_clear_line(result, *words)
+    assert result.stderr.count("\n") == 1
+
+
+def test_verbose_shows_where():
+    result = script("1 / 0", "--verbose")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "in main" in result.stderr
+
+
+def test_interruption_has_its_own_exit_code():
+    result = script("os.kill(os.getpid(), 2)\nimport time\ntime.sleep(9)")
+    assert result.returncode == 130
+    assert result.stderr == "error: interrupted.\n"
+
+
+def test_closed_streams_are_no_other_file(tmp_path):
+    """A file that takes the number of standard error would get its messages."""
+    path = tmp_path / "result"
+    code = (
+        f"file = open({str(path)!r}, 'w')\n"
+        "os.write(2, b'a message of TensorFlow')\n"
+        "file.write('whole')\n"
+        "file.close()\n"
+        "raise UserError('nobody reads this')"
+    )
+    result = script(code, shell='exec "$@" 0<&- 1>&- 2>&-')
+    assert result.returncode == 1
+    assert path.read_text() == "whole"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")
+def test_full_output_is_told_and_full_errors_do_no_harm():
+    result = script(
+        "print('a table')", shell='exec "$@" > /dev/full', PYTHONUNBUFFERED=""
+    )
+    assert_one_clear_line(result, "No space left on device: 'standard output'")
+    assert result.stderr.count("\n") == 1
+    assert script("1 / 0", shell='exec "$@" 2> /dev/full').returncode == 1
+
+
+def test_names_that_the_locale_cannot_say_are_printed():
+    code = "print('\\udcff', '\\u00e4')"
+    result = script(code, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert (result.returncode, result.stdout) == (0, "\\udcff \\xe4\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["garbage", "[]", '{"cluster": []}', '{"cluster": {"worker": 3}}', "[" * 9999],
+)
+def test_tf_config_that_is_none_is_one_line(text):
+    result = script("cli.import_tensorflow()", TF_CONFIG=text)
+    assert_one_clear_line(result, "TF_CONFIG must be JSON as", text[:9])
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_is_set_for_all_of_keras_is_not_for_a_run(tmp_path):
+    settings = {
+        "floatx": "float16",
+        "epsilon": 0.5,
+        "backend": "torch",
+        "image_data_format": "channels_first",
+    }
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = (
+        "cli.import_tensorflow()\n"
+        "import keras\n"
+        "c = keras.config\n"
+        "print(c.backend(), c.floatx(), c.epsilon(), c.image_data_format(),"
+        " c.dtype_policy().name)"
+    )
+    environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "jax"}
+    result = script(code, **environment)
+    wanted = "tensorflow float32 1e-07 channels_last float32\n"
+    assert (result.stdout, result.stderr) == (wanted, "")
+    (tmp_path / "keras.json").write_text('{"floatx": "int3"}')
+    assert_one_clear_line(script(code, **environment), "keras.json", "int3")

@@ -17,8 +17,8 @@ _NAMED = 5  # operations in a message
 ARITHMETIC = frozenset(
     """
     Add AddN AddV2 All Any ArgMax Assert AvgPool BatchToSpaceND BiasAdd Cast Concat
-    ConcatV2 Const Conv2D DepthwiseConv2dNative Div EnsureShape Equal Exp ExpandDims
-    FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
+    ConcatV2 Const Conv2D DepthwiseConv2dNative Div Einsum EnsureShape Equal Exp
+    ExpandDims FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
     FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv FloorMod FusedBatchNorm
     FusedBatchNormV2 FusedBatchNormV3 Gather GatherV2 Greater GreaterEqual Identity
     LeakyRelu Less LessEqual LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool
