@@ -53,13 +53,14 @@ def main() -> None:
     if options.images is not None and film.is_film(options.images):
         predict = tiling.open_predictor(run, options)
         count = film.draw(options.images, predict, run.info, **target)
-        what, folders = "frames", [*options.kinds]
+        what, folders = "frames", [*map(str, options.kinds)]
     else:
         wanted = options.submission
         form = submission.get(wanted, run.info.class_names) if wanted else None
         examples, predict = _examples(run, options), tiling.open_predictor(run, options)
         count = drawing.draw(examples, predict, run.info, submission=form, **target)
-        what, folders = "images", [*options.kinds, *(["submission"] if form else [])]
+        folders = [*map(str, options.kinds), *(["submission"] if form else [])]
+        what = "images"
     print(f"{count} {what} drawn in {FLAGS.output_dir}: {', '.join(folders)}")
 
 

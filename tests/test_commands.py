@@ -49,7 +49,7 @@ def dataset_dir(tmp_path_factory):
         (["--train.steps=many"], ["train.steps", "many"]),
         (["--model.output_stride=12"], ["model.output_stride", "8, 16, 32", "12"]),
         (["--model.backbone", "=", "xception_65"], ["model.backbone"]),
-        (["--train.steps", "=", "5"], ["train.steps"]),
+        (["--train.steps", "=", "5"], ["--name=value without spaces"]),
         (["--preset=vok"], ["preset"]),
         ([], ["--data.dataset_dir is missing"]),
         (["--data.dataset_dir=/nowhere"], ["/nowhere", "dataset.json", "convert.py"]),

@@ -3,7 +3,8 @@
 import keras
 
 from deeplab_tf.config import iterate_leaves
-from deeplab_tf.config.loss_terms import TERMS
+from deeplab_tf.config.fields import choices
+from deeplab_tf.config.training import TERMS
 from deeplab_tf.data import class_weights, mixing
 from deeplab_tf.network import backbones, context
 from deeplab_tf.training import optimizers, schedules
@@ -29,9 +30,9 @@ WITHOUT_A_TABLE = {
     "train.xla",
 }
 CHOICES = {
-    f"{section}.{field.name}": set(field.metadata["choices"])
+    f"{section}.{field.name}": set(choices(field))
     for section, field in iterate_leaves()
-    if field.metadata["choices"]
+    if choices(field)
 }
 
 

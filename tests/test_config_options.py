@@ -24,13 +24,25 @@ KINDS = [
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (options.PredictOptions, {"tile_size": 64}, "--tile_size must be at least 65"),
+        (
+            options.PredictOptions,
+            {"tile_size": 64},
+            "--tile_size must be greater than or equal",
+        ),
         (options.PredictOptions, {"output_stride": 12}, "--output_stride must be 8"),
-        (options.PredictOptions, {"scales": ()}, "--scales must be positive"),
-        (options.PredictOptions, {"scales": (1.0, 0.0)}, "--scales must be positive"),
+        (options.PredictOptions, {"scales": ()}, "--scales must be numbers"),
+        (
+            options.PredictOptions,
+            {"scales": (1.0, 0.0)},
+            "--scales.1 must be greater than 0",
+        ),
         (options.PredictOptions, {"checkpoint": "first"}, "--checkpoint"),
-        (options.DrawOptions, {"kinds": ("mask",)}, "--kinds must be of masks"),
-        (options.ExploreOptions, {"scales": ((),)}, "--scales must be positive"),
+        (
+            options.DrawOptions,
+            {"kinds": ("mask",)},
+            "unknown --kinds.0 .mask.. Did you mean .masks",
+        ),
+        (options.ExploreOptions, {"scales": ((),)}, "--scales.0 must be numbers"),
         (options.ExploreOptions, {"output_strides": (8, 9)}, "--output_strides"),
         (options.TFLiteOptions, {"input_size": (65,)}, "--input_size must be height"),
         (options.TFLiteOptions, {"input_size": (65, 32)}, "of at least 33 pixels"),

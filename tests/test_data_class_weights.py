@@ -84,12 +84,12 @@ def test_classes_without_a_pixel_are_named():
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ("", "must name a loss"),
+        ("", "must be at least one loss"),
         ("cross_entropie", "Did you mean 'cross_entropy'"),
-        ("dice,0.5*dice", "names 'dice' twice"),
-        ("-1*dice", "must be a positive number; received '-1'"),
-        ("x*dice", "must be a positive number; received 'x'"),
-        ("inf*dice", "must be a positive number"),
+        ("dice,0.5*dice", "must be different losses"),
+        ("-1*dice", "loss.terms.dice must be greater than 0"),
+        ("x*dice", "loss.terms.dice must be a valid number; received 'x'"),
+        ("inf*dice", "loss.terms.dice must be a finite number"),
     ],
 )
 def test_terms_are_checked_with_the_config(terms, message):
@@ -99,4 +99,4 @@ def test_terms_are_checked_with_the_config(terms, message):
 
 def test_terms_and_their_factors():
     config = Config().replace({"loss.terms": " cross_entropy, 0.5 * lovasz,2e-1*dice"})
-    assert config.loss.factors == {"cross_entropy": 1.0, "lovasz": 0.5, "dice": 0.2}
+    assert config.loss.terms == {"cross_entropy": 1.0, "lovasz": 0.5, "dice": 0.2}

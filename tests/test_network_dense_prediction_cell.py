@@ -7,7 +7,7 @@ import pytest
 from head_models import STYLE, TOLERANCE, picture, wrap
 from numpy_network import resize, window_mean
 
-from deeplab_tf.config import Model
+from deeplab_tf.config import Config, Model
 from deeplab_tf.errors import UserError
 from deeplab_tf.network.context import dense_prediction_cell
 
@@ -80,7 +80,21 @@ def test_cell_with_pooling_and_1x1_equals_numpy():
 )
 def test_what_is_no_cell_is_refused_by_name(cell):
     with pytest.raises(UserError, match=r"model\.dense_prediction_cell"):
-        dense_prediction_cell.parse(cell)
+        Config().replace({"model.dense_prediction_cell": cell})
+
+
+def test_the_text_of_its_json_is_read_as_before():
+    text = json.dumps(
+        [
+            {"op": "conv", "kernel": [3, 3], "rate": [1, 6], "input": -1},
+            {"op": "pyramid_pooling", "grid_size": [1, 1], "input": 0},
+        ]
+    )
+    config = Config().replace({"model.dense_prediction_cell": text})
+    written = config.to_dict()["model"]["dense_prediction_cell"]
+    assert written[0] == {"op": "conv", "kernel": 3, "rate": [1, 6], "input": -1}
+    assert Config().replace({"model.dense_prediction_cell": written}) == config
+    assert Config().replace({"model.dense_prediction_cell": ""}) == Config()
 
 
 def test_a_grid_needs_the_size_that_it_divides():

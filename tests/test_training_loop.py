@@ -13,7 +13,7 @@ from deeplab_tf.config import Config
 from deeplab_tf.errors import UserError
 from deeplab_tf.network import backbones
 from deeplab_tf.training import distribution, loop
-from deeplab_tf.training.train_state import batch_norm_momentum
+from deeplab_tf.training.recipe import batch_norm_momentum
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import tiny_dataset
 
 from deeplab_tf.config import Config, iterate_leaves
 from deeplab_tf.data.dataset_info import DatasetInfo, Split
-from deeplab_tf.training.losses.objective import make_objective
-from deeplab_tf.training.losses.pixels import LOSSES, Settings, make_loss
+from deeplab_tf.training import recipe
+from deeplab_tf.training.losses.pixels import LOSSES, make_loss, total_loss
 
 VOID = 255
 CLASSES = 4
@@ -30,14 +30,19 @@ def random_case(seed=0, void=0.3, size=(5, 7)):
     return logits, labels
 
 
-def term(name, logits, labels, *, weights=None, progress=0.5, **settings):
-    function = make_loss(
-        [name],
+def make(name, settings, weights=None):
+    """The function of one term."""
+    settings = {f"loss.{key}": value for key, value in settings.items()}
+    return make_loss(
+        Config().replace({"loss.terms": name, **settings}).loss,
         num_classes=CLASSES,
         ignore_label=VOID,
         class_weights=weights,
-        settings=Settings(**settings),
     )
+
+
+def term(name, logits, labels, *, weights=None, progress=0.5, **settings):
+    function = make(name, settings, weights)
     return function(
         tf.convert_to_tensor(logits), tf.constant(labels), tf.constant(progress)
     )[name]
@@ -292,9 +297,7 @@ def test_half_precision_logits_are_computed_in_float32(name, settings, dtype):
 def test_each_term_compiles_with_static_shapes(name, settings):
     """XLA refuses what a TPU would: unknown shapes, host calls, strings."""
     logits, labels = random_case(14)
-    function = make_loss(
-        [name], num_classes=CLASSES, ignore_label=VOID, settings=Settings(**settings)
-    )
+    function = make(name, settings)
     compiled = tf.function(function, jit_compile=True)
     found = compiled(tf.constant(logits), tf.constant(labels), tf.constant(0.5))[name]
     np.testing.assert_allclose(found, term(name, logits, labels, **settings), rtol=1e-5)
@@ -343,10 +346,9 @@ def test_every_setting_changes_the_loss(name, value):
     base = Config().replace(NEEDS.get(name, {}))
 
     def value_of(config):
-        function = make_objective(config.loss, info, "train")
-        found = function(logits, labels, tf.constant(0.2))
-        factors = config.loss.factors
-        return sum(factors[term] * float(s / n) for term, (s, n) in found.items())
+        found = recipe.make_objective(config, info)(logits, labels, tf.constant(0.2))
+        counts = [count for _, count in found.values()]
+        return float(total_loss(found, config.loss, counts))
 
     changed = value_of(base.replace({f"loss.{name}": value}))
     assert np.isfinite(changed)

@@ -11,9 +11,15 @@ def variables():
     return [keras.Variable(np.full(3, 2.0), name=name) for name in ("kernel", "beta")]
 
 
-def make(name, kernel, beta, **options):
-    settings = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.5, **options}
-    return make_optimizer(name, variables=[kernel, beta], decayed=[kernel], **settings)
+def make(name, kernel, beta, weight_decay=0.5, rate_factors=(), **settings):
+    return make_optimizer(
+        config.Optimizer(name=name, **settings),
+        learning_rate=0.1,
+        weight_decay=weight_decay,
+        variables=[kernel, beta],
+        decayed=[kernel],
+        rate_factors=rate_factors,
+    )
 
 
 @pytest.mark.parametrize("name", config.OPTIMIZERS)
@@ -33,6 +39,17 @@ def test_decoupled_decay_spares_what_does_not_decay(name):
     optimizer.apply([np.zeros(3, np.float32)] * 2, [kernel, beta])
     np.testing.assert_allclose(kernel, 2 * (1 - 0.1 * 0.5), rtol=1e-6)
     np.testing.assert_allclose(beta, 2)
+
+
+@pytest.mark.parametrize("name", DECOUPLED)
+def test_decoupled_decay_follows_the_variables_own_rate(name):
+    kernel, beta = variables()
+    optimizer = make(name, kernel, beta, rate_factors=[0.2, 1.0])
+    optimizer.apply([np.zeros(3, np.float32)] * 2, [kernel, beta])
+    np.testing.assert_allclose(kernel, 2 * (1 - 0.1 * 0.2 * 0.5), rtol=1e-6)
+    optimizer = make(name, *(still := variables()), rate_factors=[0.0, 0.0])
+    optimizer.apply([np.ones(3, np.float32)] * 2, still)
+    np.testing.assert_array_equal(still[0], 2.0)
 
 
 def test_momentum_is_that_of_the_paper():

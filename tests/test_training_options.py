@@ -11,6 +11,7 @@ import tiny_dataset
 from training_runs import SMALL, losses
 
 from deeplab_tf.config import OPTIMIZERS, Augment, Config, Loss, Optimizer, Train
+from deeplab_tf.config.fields import choices
 from deeplab_tf.data import dataset_info
 from deeplab_tf.training import loop
 
@@ -185,12 +186,12 @@ def test_every_option_has_its_values():
     assert set(VALUES) == set(fields)
     assert set(VALUES) == ALONE.union(*TOGETHER.values())
     for name, field in fields.items():
-        choices = field.metadata["choices"]
+        allowed = choices(field)
         values = VALUES[name]
         if name == "train.batch_norm":
-            assert set(values) | {"auto"} == set(choices)
-        elif choices:
-            missing = set(choices) - set(values) - ELSEWHERE.get(name, set())
+            assert set(values) | {"auto"} == set(allowed)
+        elif allowed:
+            missing = set(allowed) - set(values) - ELSEWHERE.get(name, set())
             assert missing <= {field.default}
         else:
             assert field.default not in values

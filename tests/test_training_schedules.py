@@ -1,29 +1,39 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from deeplab_tf.training.schedules import SCHEDULES, Schedule
+from deeplab_tf.config import Optimizer
+from deeplab_tf.training.schedules import SCHEDULES, RunSchedule, learning_rate
 
 
 def test_poly_is_the_papers():
-    rate = Schedule("poly", learning_rate=0.007, steps=100, power=0.9)
+    settings = Optimizer(schedule="poly", learning_rate=0.007, power=0.9)
     for step in (0, 30, 99):
-        assert float(rate(step)) == pytest.approx(
+        assert float(learning_rate(settings, 100, step)) == pytest.approx(
             0.007 * (1 - step / 100) ** 0.9, rel=1e-6
         )
-    assert rate(100) == 0
+    assert learning_rate(settings, 100, 100) == 0
 
 
 def test_warm_up_rises_from_its_first_part_and_the_course_starts_after_it():
-    rate = Schedule("poly", learning_rate=1.0, steps=30, warmup_steps=10, power=2.0)
-    np.testing.assert_allclose([rate(s) for s in range(10)], np.arange(1, 11) / 10)
-    assert float(rate(20)) == pytest.approx((1 - 10 / 20) ** 2)
+    settings = Optimizer(schedule="poly", learning_rate=1.0, warmup_steps=10, power=2.0)
+    rates = [learning_rate(settings, 30, step) for step in range(21)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert float(rates[20]) == pytest.approx((1 - 10 / 20) ** 2)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules_never_leave_their_range_and_come_back_from_their_config(name):
-    rate = Schedule(name, learning_rate=0.1, steps=50, warmup_steps=7)
-    rates = np.array([rate(step) for step in range(60)])
+def test_schedules_never_leave_their_range(name):
+    settings = Optimizer(schedule=name, learning_rate=0.1, warmup_steps=7)
+    rates = np.array([learning_rate(settings, 50, step) for step in range(60)])
     assert (rates >= 0).all()
     assert rates.max() == pytest.approx(0.1, rel=1e-6)
-    again = Schedule.from_config(rate.get_config())
-    np.testing.assert_array_equal(rates, [again(step) for step in range(60)])
+
+
+def test_the_rate_of_a_run_follows_the_batches_and_not_the_optimisers_count():
+    settings = Optimizer(schedule="poly", learning_rate=0.1, power=1.0)
+    step, factor = tf.Variable(0, dtype=tf.int64), tf.Variable(1.0)
+    rate = RunSchedule(settings, 10, step, factor)
+    step.assign(9)
+    factor.assign(0.5)
+    assert float(rate(tf.constant(2))) == pytest.approx(0.1 * (1 - 9 / 10) * 0.5)

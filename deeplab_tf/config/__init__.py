@@ -12,6 +12,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deeplab_tf.config.fields import checked, read
 from deeplab_tf.config.network import BACKBONES, Augment, Data, Model
 from deeplab_tf.config.training import OPTIMIZERS, Loss, Optimizer, Train
 from deeplab_tf.errors import UserError, unknown
@@ -32,7 +33,7 @@ __all__ = [
 SCHEMA = 1
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Config:
     """Everything that recreates a run, but for the data set's own facts."""
 
@@ -50,22 +51,23 @@ class Config:
             for section, field in iterate_leaves()
         }
 
-    def replace(self, changes: Mapping[str, Any]) -> "Config":
-        """A copy with the leaves of the dotted names replaced, checked anew."""
-        by_section: dict[str, dict[str, Any]] = {}
-        known = self.leaves()
+    def replace(self, changes: Mapping[str, Any], *, strict: bool = True) -> "Config":
+        """A copy with the leaves of the dotted names replaced, checked anew.
+
+        Args:
+          changes: dotted name -> value.
+          strict: False where values may be texts, as flags are.
+
+        Raises:
+          UserError: a name is unknown, or a value has a wrong type or range.
+        """
+        values, known = dataclasses.asdict(self), self.leaves()
         for dotted, value in changes.items():
             if dotted not in known:
                 raise unknown("setting", dotted, known)
             section, name = dotted.split(".")
-            by_section.setdefault(section, {})[name] = value
-        return dataclasses.replace(
-            self,
-            **{
-                section: dataclasses.replace(getattr(self, section), **values)
-                for section, values in by_section.items()
-            },
-        )
+            values[section][name] = value
+        return read(Config, values, strict=strict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, with the schema number."""
@@ -90,16 +92,8 @@ class Config:
                 f"{source}: schema must be {SCHEMA}, which this version reads; "
                 f"received {schema!r}."
             )
-        changes: dict[str, Any] = {}
-        for section, content in values.items():
-            if section == "schema":
-                continue
-            if not isinstance(content, Mapping):
-                raise UserError(f"{source}: {section!r} must be a section of settings.")
-            for name, value in content.items():
-                changes[f"{section}.{name}"] = value
         try:
-            return cls().replace(changes)
+            return read(cls, {k: v for k, v in values.items() if k != "schema"})
         except UserError as error:
             raise UserError(f"{source}: {error}") from None
 

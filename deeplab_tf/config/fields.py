@@ -1,55 +1,78 @@
-"""What a leaf of the config is: default, help text, allowed values, checks."""
+"""What a setting is: default, help text, and a type that says what it may be.
+
+pydantic checks the types. What it finds wrong becomes a UserError of one line in the
+shape "name must be X; received Y.", whoever made the object.
+"""
 
 import dataclasses
-import math
+import json
+import re
 import types
 import typing
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from deeplab_tf.errors import UserError, unknown
 
 T = TypeVar("T")
-Rule = tuple[str, Callable[[Any], bool]]  # what is allowed, in words and as a test
-
-POSITIVE: Rule = ("positive", lambda value: value > 0)
-NOT_NEGATIVE: Rule = ("at least 0", lambda value: value >= 0)
-AT_LEAST_ONE: Rule = ("at least 1", lambda value: value >= 1)
-FRACTION: Rule = ("in [0, 1]", lambda value: 0 <= value <= 1)
-BELOW_ONE: Rule = ("in [0, 1)", lambda value: 0 <= value < 1)
-ALL_POSITIVE: Rule = ("positive numbers", lambda values: all(v > 0 for v in values))
-DIFFERENT: Rule = (
-    "different positive numbers",
-    lambda values: all(v > 0 for v in values) and len(set(values)) == len(values),
-)
-HALF_TURN: Rule = ("in [0, 180]", lambda value: 0 <= value <= 180)
-SIZE_OR_EMPTY: Rule = (
-    "height,width or empty",
-    lambda size: len(size) in (0, 2) and all(side > 0 for side in size),
-)
+_LONGEST = 200  # letters of a received value in a message
+_STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-def one_of(*values: Any) -> Rule:
-    """The rule that a value is one of those given."""
-    return ", ".join(map(str, values)), lambda value: value in values
+def rule(allowed: str, test: Callable[[Any], bool]) -> AfterValidator:
+    """What a value must be beside its type, in words and as a test."""
+
+    def check(value: Any) -> Any:
+        if not test(value):
+            raise PydanticCustomError("rule", allowed)
+        return value
+
+    return AfterValidator(check)
 
 
-def leaf(
-    default: T,
-    help_text: str,
-    rule: Rule | None = None,
-    choices: tuple[str, ...] | None = None,
-) -> T:
-    """A dataclass field with its help text and what it may be; None is always let by.
+def _as_tuple(value: Any) -> Any:
+    """The parts of a flag's text, or of JSON's list."""
+    if isinstance(value, str):
+        value = [part for part in value.split(",") if part.strip()]
+    return tuple(value) if isinstance(value, list) else value
 
-    Args:
-      default: its value where nothing else is given; its type is the field's hint.
-      help_text: one or two sentences, shown by --help.
-      rule: for numbers: the allowed range.
-      choices: for strings: the allowed values.
-    """
-    metadata = {"help": help_text, "rule": rule, "choices": choices}
+
+def _none(value: Any) -> Any:
+    return None if isinstance(value, str) and value.lower() == "none" else value
+
+
+COMMA_LIST = BeforeValidator(_as_tuple)
+NONE = BeforeValidator(_none)
+Fraction = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+PositiveInts = Annotated[tuple[pydantic.PositiveInt, ...], COMMA_LIST]
+DifferentInts = Annotated[
+    PositiveInts, rule("different numbers", lambda v: len(set(v)) == len(v))
+]
+SizeOrEmpty = Annotated[
+    PositiveInts, rule("height,width or empty", lambda size: len(size) in (0, 2))
+]
+
+
+def leaf(default: T, help_text: str) -> T:
+    """A setting with its help text: one or two sentences, shown by --help."""
+    metadata = {"help": help_text}
+    if isinstance(default, dict):
+        copy: Any = default.copy
+        return dataclasses.field(default_factory=copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def choices(field: dataclasses.Field[Any]) -> tuple[str, ...]:
+    """What the setting is one of; empty where it is none of a few."""
+    hint: Any = field.type
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):  # or None
+        hint = typing.get_args(hint)[0]
+    return typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
 
 
 def require(condition: bool, name: str, allowed: str, received: object) -> None:
@@ -58,47 +81,72 @@ def require(condition: bool, name: str, allowed: str, received: object) -> None:
         raise UserError(f"{name} must be {allowed}; received {received!r}.")
 
 
-class Section:
-    """Checks type, rule and choices of every leaf."""
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
+def checked(kind: type[T]) -> type[T]:
+    """Makes a class a frozen dataclass whose values are checked by their types."""
+    made: Any = pydantic.dataclasses.dataclass(
+        frozen=True, kw_only=True, config=_STRICT
+    )(kind)
+    build = made.__init__
 
-    @classmethod
-    def full_name(cls, name: str) -> str:
-        """A leaf's name in messages, as `model.backbone`."""
-        return f"{cls.__name__.lower()}.{name}"
+    def init(self: Any, **values: Any) -> None:
+        try:
+            build(self, **values)
+        except pydantic.ValidationError as error:
+            raise _explain(error, made) from None
 
-    def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            name = self.full_name(field.name)
-            value = _coerce(getattr(self, field.name), hints[field.name], name)
-            object.__setattr__(self, field.name, value)
-            choices, rule = field.metadata["choices"], field.metadata["rule"]
-            if value is None:
-                continue
-            if choices is not None and value not in choices:
-                raise unknown(name, value, choices)
-            if rule is not None:
-                require(rule[1](value), name, rule[0], value)
+    made.__init__ = init
+    return made
 
 
-def _coerce(value: Any, hint: Any, name: str) -> Any:
-    """Turns JSON's list into a tuple and an int into a float; refuses other types."""
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
-    if typing.get_origin(hint) is tuple:
-        item = typing.get_args(hint)[0]
-        require(
-            isinstance(value, list | tuple),
-            name,
-            f"a list of {item.__name__}s",
-            value,
-        )
-        return tuple(_coerce(part, item, name) for part in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    require(type(value) is hint, name, f"of type {hint.__name__}", value)
-    if hint is float:
-        require(math.isfinite(value), name, "finite", value)
-    return value
+def read(kind: Any, values: Any, *, name: str = "", strict: bool = True) -> Any:
+    """Makes a `checked` class, or a tuple of such, from values as JSON has them.
+
+    Args:
+      kind: the class.
+      values: its fields by name; what is missing has its default.
+      name: of the whole, for messages.
+      strict: whether a number must be a number; else its text will do, as in a flag.
+
+    Raises:
+      UserError: a name is unknown or missing, or a value is none that is allowed.
+    """
+    text = json.dumps(values, default=dataclasses.asdict)
+    try:
+        return pydantic.TypeAdapter(kind).validate_json(text, strict=strict)
+    except pydantic.ValidationError as error:
+        raise _explain(error, kind, name) from None
+
+
+def _explain(error: pydantic.ValidationError, kind: Any, whole: str = "") -> UserError:
+    """The first thing found wrong, in one line."""
+    first = error.errors(include_url=False)[0]
+    path, words, value = first["loc"], first["msg"], first["input"]
+    parts = [part for part in (whole, *map(str, path)) if part not in ("", "[key]")]
+    name = getattr(kind, "PREFIX", "") + ".".join(parts)
+    if first["type"] == "unexpected_keyword_argument":
+        known = _names_at(kind, path[:-1])
+        return unknown("setting", name, (".".join([*parts[:-1], n]) for n in known))
+    context = first.get("ctx", {})
+    expected = context.get("expected") or context.get("expected_tags", "")
+    if choices := re.findall("'([^']*)'", expected):
+        return unknown(name, value, choices)
+    if first["type"] == "value_error":  # of a check in __post_init__, with its name
+        return UserError(str(context["error"]))
+    if first["type"] == "missing":
+        return UserError(f"{name} must be given.")
+    allowed = words.removeprefix("Input should be ").split(", unable to parse")[0]
+    text = repr(value)
+    received = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return UserError(f"{name} must be {allowed}; received {received}.")
+
+
+def _names_at(kind: Any, path: Iterable[Any]) -> list[str]:
+    """The names that may stand at a place in a tree of dataclasses."""
+    for part in path:
+        if dataclasses.is_dataclass(kind):
+            kind = typing.get_type_hints(kind)[part]
+        elif not isinstance(kind, types.UnionType):  # whose tag is the part
+            kind = [arm for arm in typing.get_args(kind) if arm is not ...][-1]
+    kinds = typing.get_args(kind) or (kind,)
+    return [field.name for one in kinds for field in dataclasses.fields(one)]

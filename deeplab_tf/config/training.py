@@ -1,67 +1,111 @@
 """The settings of how it is trained: loss, optimiser, run."""
 
-import dataclasses
+import typing
+from typing import Annotated, Any, Literal
 
-from deeplab_tf.config import loss_terms
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
 from deeplab_tf.config.fields import (
-    AT_LEAST_ONE,
-    BELOW_ONE,
-    FRACTION,
-    NOT_NEGATIVE,
-    POSITIVE,
-    Section,
+    COMMA_LIST,
+    NONE,
+    BelowOne,
+    Fraction,
+    checked,
     leaf,
     require,
+    rule,
 )
 
-OPTIMIZERS = (
-    *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb"),
-    *("lion", "nadam", "rmsprop", "sgd"),
-)
+OptimizerName = Literal[
+    "adadelta",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "ftrl",
+    "lamb",
+    "lion",
+    "nadam",
+    "rmsprop",
+    "sgd",
+]
+OPTIMIZERS: tuple[str, ...] = typing.get_args(OptimizerName)
+# Their functions are in training/losses.
+Term = Literal["cross_entropy", "boundary", "focal", "dice", "lovasz"]
+TERMS: tuple[str, ...] = typing.get_args(Term)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Loss(Section):
+def _read_terms(value: Any) -> Any:
+    """The factor of each term, also from "cross_entropy,0.5*lovasz" (flags, old files).
+
+    A term alone has the factor 1.
+    """
+    if not isinstance(value, str):
+        return value
+    parts = [part.rpartition("*") for part in value.split(",") if part.strip()]
+    names = [name.strip() for *_, name in parts]
+    require(len(set(names)) == len(names), "loss.terms", "different losses", value)
+    return {
+        name: _number(factor or "1")
+        for name, (factor, *_) in zip(names, parts, strict=True)
+    }
+
+
+def _number(text: str) -> float | str:
+    """The number that a text says; what is none is left to the check of the type."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@checked
+class Loss:
     """What is minimised, over the pixels that are not void."""
 
-    terms: str = leaf(
-        "cross_entropy",
-        f"Losses to add up, as cross_entropy,0.5*lovasz. Known: "
-        f"{', '.join(loss_terms.TERMS)}.",
+    terms: Annotated[
+        dict[Term, PositiveFloat],
+        BeforeValidator(_read_terms),
+        rule("at least one loss, as cross_entropy,0.5*lovasz", bool),
+    ] = leaf(
+        {"cross_entropy": 1.0},
+        f"Losses to add up and their factors, as cross_entropy,0.5*lovasz. Known: "
+        f"{', '.join(TERMS)}.",
     )
-    class_weights: tuple[float, ...] = leaf(
+    class_weights: Annotated[tuple[NonNegativeFloat, ...], COMMA_LIST] = leaf(
         (),
         "Weight of each class in the cross entropies and the focal loss, in the order "
         "of dataset.json; empty: class_weighting makes them.",
-        ("numbers of at least 0", lambda weights: all(w >= 0 for w in weights)),
     )
-    class_weighting: str = leaf(
-        "none",
-        "Class weights from the pixel counts in dataset.json.",
-        choices=("none", "inverse", "median_frequency", "effective_number"),
+    class_weighting: Literal[
+        "none", "inverse", "median_frequency", "effective_number"
+    ] = leaf("none", "Class weights from the pixel counts in dataset.json.")
+    top_k: Annotated[float, Field(gt=0, le=1)] = leaf(
+        1.0, "Share of each picture's pixels whose cross entropy is kept, the largest."
     )
-    top_k: float = leaf(
-        1.0,
-        "Share of each picture's pixels whose cross entropy is kept, the largest.",
-        ("in (0, 1]", lambda share: 0 < share <= 1),
+    top_k_ramp: Fraction = leaf(
+        0.0, "Share of the run in which that falls from 1 to top_k."
     )
-    top_k_ramp: float = leaf(
-        0.0, "Share of the run in which that falls from 1 to top_k.", FRACTION
+    label_smoothing: BelowOne = leaf(
+        0.0, "Share of a pixel's target spread evenly over all classes."
     )
-    label_smoothing: float = leaf(
-        0.0, "Share of a pixel's target spread evenly over all classes.", BELOW_ONE
+    focal_gamma: NonNegativeFloat = leaf(2.0, "Exponent of the focal loss.")
+    boundary_width: PositiveInt = leaf(
+        3, "Pixels around another label in which `boundary` weighs more."
     )
-    focal_gamma: float = leaf(2.0, "Exponent of the focal loss.", NOT_NEGATIVE)
-    boundary_width: int = leaf(
-        3, "Pixels around another label in which `boundary` weighs more.", AT_LEAST_ONE
-    )
-    boundary_weight: float = leaf(
-        4.0, "What `boundary` adds to the weight 1 there.", NOT_NEGATIVE
+    boundary_weight: NonNegativeFloat = leaf(
+        4.0, "What `boundary` adds to the weight 1 there."
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        loss_terms.parse(self.terms)
         require(
             not self.class_weights or self.class_weighting == "none",
             "loss.class_weighting",
@@ -69,147 +113,120 @@ class Loss(Section):
             self.class_weighting,
         )
 
-    @property
-    def factors(self) -> dict[str, float]:
-        """The factor of each term by its name."""
-        return loss_terms.parse(self.terms)
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Optimizer(Section):
+@checked
+class Optimizer:
     """The optimiser, its learning rate and weight decay."""
 
-    name: str = leaf("sgd", "Optimiser of Keras.", choices=OPTIMIZERS)
+    name: OptimizerName = leaf("sgd", "Optimiser of Keras.")
     arguments: str = leaf(
         "", "Further arguments of the optimiser, as beta_2=0.99,epsilon=1e-6."
     )
-    learning_rate: float = leaf(0.007, "Learning rate after the warm-up.", POSITIVE)
-    schedule: str = leaf(
-        "poly",
-        "Course of the learning rate.",
-        choices=("poly", "cosine", "step", "constant"),
+    learning_rate: PositiveFloat = leaf(0.007, "Learning rate after the warm-up.")
+    schedule: Literal["poly", "cosine", "step", "constant"] = leaf(
+        "poly", "Course of the learning rate."
     )
-    power: float = leaf(0.9, "Power of the poly schedule.", POSITIVE)
-    end_learning_rate: float = leaf(
-        0.0, "Rate at the end of the poly and cosine schedules.", NOT_NEGATIVE
+    power: PositiveFloat = leaf(0.9, "Power of the poly schedule.")
+    end_learning_rate: NonNegativeFloat = leaf(
+        0.0, "Rate at the end of the poly and cosine schedules."
     )
-    decay_steps: int = leaf(2000, "Steps between drops of `step`.", AT_LEAST_ONE)
-    decay_factor: float = leaf(0.1, "Factor of a drop of `step`.", POSITIVE)
-    backbone_factor: float = leaf(
-        1.0, "Factor on the learning rate of the backbone.", NOT_NEGATIVE
+    decay_steps: PositiveInt = leaf(2000, "Steps between drops of `step`.")
+    decay_factor: PositiveFloat = leaf(0.1, "Factor of a drop of `step`.")
+    backbone_factor: NonNegativeFloat = leaf(
+        1.0, "Factor on the learning rate of the backbone."
     )
-    bias_factor: float = leaf(
-        1.0, "Factor on the learning rate of biases; 2 as released.", NOT_NEGATIVE
+    bias_factor: NonNegativeFloat = leaf(
+        1.0, "Factor on the learning rate of biases; 2 as released."
     )
-    clip_norm: float = leaf(
-        0.0, "Gradients are scaled down to this norm; 0: never.", NOT_NEGATIVE
+    clip_norm: NonNegativeFloat = leaf(
+        0.0, "Gradients are scaled down to this norm; 0: never."
     )
-    warmup_steps: int = leaf(0, "Steps of linear warm-up from 0.", NOT_NEGATIVE)
-    momentum: float = leaf(0.9, "Momentum of SGD.", BELOW_ONE)
-    weight_decay: float | None = leaf(
-        None,
-        "L2 decay of convolution kernels; none: the backbone's released value.",
-        NOT_NEGATIVE,
+    warmup_steps: NonNegativeInt = leaf(0, "Steps of linear warm-up from 0.")
+    momentum: BelowOne = leaf(0.9, "Momentum of SGD.")
+    weight_decay: Annotated[NonNegativeFloat | None, NONE] = leaf(
+        None, "L2 decay of convolution kernels; none: the backbone's released value."
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Train(Section):
+@checked
+class Train:
     """The run: its length, batch, devices, checkpoints."""
 
-    steps: int = leaf(30_000, "Training steps.", AT_LEAST_ONE)
-    batch_size: int = leaf(16, "Global batch size.", AT_LEAST_ONE)
-    seed: int = leaf(0, "Seed of weights, augmentation and order.", NOT_NEGATIVE)
+    steps: PositiveInt = leaf(30_000, "Training steps.")
+    batch_size: PositiveInt = leaf(16, "Global batch size.")
+    seed: NonNegativeInt = leaf(0, "Seed of weights, augmentation and order.")
     init_checkpoint: str = leaf(
         "",
         "Weights to start from: a run folder, a TF1 checkpoint, archive or frozen "
         "graph, zoo:NAME, a .keras or .weights.h5 file. What does not fit is told.",
     )
-    strategy: str = leaf(
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = leaf(
         "auto",
         "How the batch is spread; auto: over the workers that TF_CONFIG names, else "
         "over all GPUs.",
-        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
     )
-    num_devices: int = leaf(
-        0,
-        "Devices to mirror over; 0: all GPUs. Without a GPU: logical CPUs.",
-        NOT_NEGATIVE,
+    num_devices: NonNegativeInt = leaf(
+        0, "Devices to mirror over; 0: all GPUs. Without a GPU: logical CPUs."
     )
-    batch_norm_momentum: float | None = leaf(
+    batch_norm_momentum: Annotated[BelowOne | None, NONE] = leaf(
         None,
         "Decay of the moving statistics; none: the backbone's released value, "
         "lowered in a run too short for it.",
-        BELOW_ONE,
     )
-    batch_norm: str = leaf(
+    batch_norm: Literal["auto", "train", "frozen"] = leaf(
         "auto",
         "train: statistics of the global batch; frozen: use and keep the moving ones; "
         "auto: frozen where the batch is under 8 and weights are initialised from "
         "trained ones.",
-        choices=("auto", "train", "frozen"),
     )
-    precision: str = leaf(
-        "float32",
-        "Type of the computation; weights stay float32.",
-        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = leaf(
+        "float32", "Type of the computation; weights stay float32."
     )
-    quantize: str = leaf(
+    quantize: Literal["none", "int8"] = leaf(
         "none",
         "int8: trains on from train.init_checkpoint with kernels and maps rounded as "
         "an int8 file rounds them, for export/to_tflite.py --quantize=int8.",
-        choices=("none", "int8"),
     )
-    xla: str = leaf(
+    xla: Literal["auto", "on", "off"] = leaf(
         "auto",
         "Compile the step; auto: on one GPU or on TPUs, never on CPUs, where it is "
         "many times slower.",
-        choices=("auto", "on", "off"),
     )
-    steps_per_call: int = leaf(
-        0, "Steps for each call from the host; 0: 1 on CPUs, 10 else.", NOT_NEGATIVE
+    steps_per_call: NonNegativeInt = leaf(
+        0, "Steps for each call from the host; 0: 1 on CPUs, 10 else."
     )
-    accumulate_steps: int = leaf(
-        1,
-        "Parts of the batch whose gradients are added up, to save memory.",
-        AT_LEAST_ONE,
+    accumulate_steps: PositiveInt = leaf(
+        1, "Parts of the batch whose gradients are added up, to save memory."
     )
-    ema_decay: float = leaf(
+    ema_decay: BelowOne = leaf(
         0.0,
         "Decay of the average of the weights that is evaluated and exported, as "
         "0.999; 0: none.",
-        BELOW_ONE,
     )
-    rollbacks: int = leaf(
+    rollbacks: NonNegativeInt = leaf(
         3,
         "How often a run whose loss is not finite goes back to its last checkpoint "
         "at half the rate.",
-        NOT_NEGATIVE,
     )
-    stall_seconds: int = leaf(
-        1800,
-        "A step or an evaluation that takes longer than this ends the run.",
-        AT_LEAST_ONE,
+    stall_seconds: PositiveInt = leaf(
+        1800, "A step or an evaluation that takes longer than this ends the run."
     )
-    profile_steps: tuple[int, ...] = leaf(
-        (),
-        "First and last step to profile for TensorBoard; empty: none.",
-        (
+    profile_steps: Annotated[
+        tuple[int, ...],
+        COMMA_LIST,
+        rule(
             "first,last or empty",
             lambda steps: len(steps) in (0, 2) and list(steps) == sorted(steps),
         ),
-    )
-    log_steps: int = leaf(10, "Steps between lines of metrics.jsonl.", AT_LEAST_ONE)
-    checkpoint_steps: int = leaf(500, "Steps between checkpoints.", AT_LEAST_ONE)
-    keep_checkpoints: int = leaf(3, "Checkpoints kept beside the best.", AT_LEAST_ONE)
-    eval_steps: int = leaf(
-        1000,
-        "Steps between evaluations; the last step has one too. 0: none.",
-        NOT_NEGATIVE,
+    ] = leaf((), "First and last step to profile for TensorBoard; empty: none.")
+    log_steps: PositiveInt = leaf(10, "Steps between lines of metrics.jsonl.")
+    checkpoint_steps: PositiveInt = leaf(500, "Steps between checkpoints.")
+    keep_checkpoints: PositiveInt = leaf(3, "Checkpoints kept beside the best.")
+    eval_steps: NonNegativeInt = leaf(
+        1000, "Steps between evaluations; the last step has one too. 0: none."
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.quantize == "none":
             return
         where = f"where train.quantize is {self.quantize}"

@@ -9,21 +9,30 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from deeplab_tf import files
+from deeplab_tf.config.fields import checked, read, require, rule
 from deeplab_tf.errors import UserError, unknown
 
 FILE_NAME = "dataset.json"
 SCHEMA = 1
 IGNORE_LABEL = 255
 Color = tuple[int, int, int]
-T = TypeVar("T")
+Byte = Annotated[int, Field(ge=0, le=255)]
+Numbers = tuple[NonNegativeInt, ...]
 _LEAST_RECORD = 17  # bytes: a length, two checksums and one byte
+ClassNames = Annotated[
+    tuple[str, ...],
+    rule("1 to 255 names", lambda names: 1 <= len(names) <= 255),
+    rule("distinct", lambda names: len(set(names)) == len(names)),
+]
 _REMEDY = "write it with datasets/convert.py, or datasets/describe.py for old shards."
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class Split:
     """One split and its shards.
 
@@ -39,18 +48,18 @@ class Split:
       max_size: largest height and largest width; 0, 0 where unknown.
     """
 
-    num_examples: int
+    num_examples: NonNegativeInt
     shards: tuple[str, ...]
-    shard_examples: tuple[int, ...] = ()
-    shard_bytes: tuple[int, ...] = ()
+    shard_examples: Numbers = ()
+    shard_bytes: Numbers = ()
     sha256: tuple[str, ...] = ()
     has_labels: bool = True
-    class_pixels: tuple[int, ...] = ()
-    ignored_pixels: int = 0
-    max_size: tuple[int, int] = (0, 0)
+    class_pixels: Numbers = ()
+    ignored_pixels: NonNegativeInt = 0
+    max_size: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@checked
 class DatasetInfo:
     """The facts of a data set.
 
@@ -67,45 +76,25 @@ class DatasetInfo:
     """
 
     name: str
-    class_names: tuple[str, ...]
-    colormap: tuple[Color, ...] = ()
-    ignore_label: int = IGNORE_LABEL
+    class_names: ClassNames
+    colormap: tuple[tuple[Byte, Byte, Byte], ...] = ()
+    ignore_label: Byte = IGNORE_LABEL
     splits: Mapping[str, Split] = dataclasses.field(default_factory=dict)
-    channels: int = 3
-    bits: int = 8
+    channels: PositiveInt = 3
+    bits: Annotated[int, rule("8, 16 or 32", (8, 16, 32).__contains__)] = 8
     source: str = ""
 
     def __post_init__(self) -> None:
         if not self.colormap:
             object.__setattr__(self, "colormap", default_colormap(self.num_classes))
-        names, label = self.class_names, self.ignore_label
-        _check(1 <= len(names) <= 255, "class_names", "1 to 255 names", len(names))
-        _check(len(set(names)) == len(names), "class_names", "distinct", names)
-        _check(
-            len(self.colormap) == len(names),
+        require(
+            len(self.colormap) == self.num_classes,
             "colormap",
-            f"one colour for each of the {len(names)} classes",
+            f"one colour for each of the {self.num_classes} classes",
             f"{len(self.colormap)} colours",
         )
-        _check(
-            all(
-                len(rgb) == 3 and all(0 <= v <= 255 for v in rgb)
-                for rgb in self.colormap
-            ),
-            "colormap",
-            "[red, green, blue] in 0..255",
-            self.colormap,
-        )
-        _check(
-            0 <= label <= 255,
-            "ignore_label",
-            "in 0..255",
-            label,
-        )
-        _check(self.channels >= 1, "channels", "at least 1", self.channels)
-        _check(self.bits in (8, 16, 32), "bits", "8, 16 or 32", self.bits)
         for name, split in self.splits.items():
-            _check_split(name, split, len(names))
+            _check_split(name, split, self.num_classes)
 
     @property
     def num_classes(self) -> int:
@@ -122,11 +111,7 @@ class DatasetInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, with the schema number."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        fields["splits"] = {
-            name: dataclasses.asdict(split) for name, split in self.splits.items()
-        }
-        return {"schema": SCHEMA, **json.loads(json.dumps(fields))}
+        return {"schema": SCHEMA, **json.loads(json.dumps(dataclasses.asdict(self)))}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> "DatasetInfo":
@@ -142,18 +127,9 @@ class DatasetInfo:
         """
         try:
             schema = values.get("schema", SCHEMA)
-            _check(
-                schema == SCHEMA, "schema", f"{SCHEMA}, as this version reads", schema
-            )
-            fields = {key: value for key, value in values.items() if key != "schema"}
-            splits = _mapping(fields.get("splits", {}), "splits")
-            fields["splits"] = {
-                name: _build(
-                    Split, _mapping(split, f"splits.{name}"), f"splits.{name}."
-                )
-                for name, split in splits.items()
-            }
-            return _build(cls, fields, "")
+            allowed = f"{SCHEMA}, as this version reads"
+            require(schema == SCHEMA, "schema", allowed, schema)
+            return read(cls, {k: v for k, v in values.items() if k != "schema"})
         except UserError as error:
             raise UserError(f"{source}: {error}") from None
 
@@ -178,7 +154,7 @@ def load(dataset_dir: str | os.PathLike[str]) -> DatasetInfo:
     """Reads dataset.json; raises UserError that names the file if it cannot be."""
     path = os.path.join(dataset_dir, FILE_NAME)
     values = files.read_json(path, _REMEDY)
-    return DatasetInfo.from_dict(_mapping(values, path), path)
+    return DatasetInfo.from_dict(values, path)
 
 
 def save(info: DatasetInfo, dataset_dir: str | os.PathLike[str]) -> None:
@@ -187,31 +163,22 @@ def save(info: DatasetInfo, dataset_dir: str | os.PathLike[str]) -> None:
 
 
 def _check_split(name: str, split: Split, num_classes: int) -> None:
-    """The ranges of what one split says, and that its parts agree."""
-    files.check_name(name, "split")
-    numbers = ("num_examples", "shard_examples", "shard_bytes", "class_pixels")
-    for field in (*numbers, "ignored_pixels", "max_size"):
-        value = getattr(split, field)
-        least = min(value, default=0) if isinstance(value, tuple) else value
-        _check(least >= 0, f"splits.{name}.{field}", "at least 0", least)
-    lengths = {"class_pixels": num_classes, "max_size": 2}
+    """The names of what one split says, and that its parts agree."""
+    for part, what in ((name, "split"), *((shard, "shard") for shard in split.shards)):
+        files.check_name(part, what)
     of_shards = ("shard_examples", "shard_bytes", "sha256")
-    for field, length in (
-        dict.fromkeys(of_shards, len(split.shards)) | lengths
-    ).items():
+    lengths = dict.fromkeys(of_shards, len(split.shards))
+    for field, length in (lengths | {"class_pixels": num_classes}).items():
         found = len(getattr(split, field))
         allowed = f"empty or of length {length}"
-        _check(found in (0, length), f"splits.{name}.{field}", allowed, found)
+        require(found in (0, length), f"splits.{name}.{field}", allowed, found)
     total = sum(split.shard_examples)
-    agrees = not split.shard_examples or total == split.num_examples
-    _check(
-        agrees,
+    require(
+        not split.shard_examples or total == split.num_examples,
         f"splits.{name}.num_examples",
         f"{total}, the sum of its shards'",
         split.num_examples,
     )
-    for shard in split.shards:
-        files.check_name(shard, "shard")
 
 
 def shard_paths(
@@ -248,38 +215,3 @@ def _check_size(path: str, split: Split, index: int) -> None:
             f"{path}: has {size} bytes, but by {FILE_NAME} it must have {expected}. "
             "Copy the whole folder again, or run datasets/convert.py again."
         )
-
-
-def _check(condition: bool, name: str, allowed: str, received: object) -> None:
-    if not condition:
-        raise UserError(f"{name} must be {allowed}; received {received!r}.")
-
-
-def _mapping(value: Any, name: str) -> Mapping[str, Any]:
-    _check(isinstance(value, Mapping), name, "a JSON object", value)
-    return value
-
-
-def _build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
-    """Makes the dataclass from JSON types; lists become tuples."""
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    arguments = {}
-    for name, value in values.items():
-        if name not in fields:
-            raise unknown("field", prefix + name, (prefix + known for known in fields))
-        arguments[name] = _typed(value, fields[name].type, prefix + name)
-    for name, field in fields.items():
-        no_default = field.default is field.default_factory is dataclasses.MISSING
-        _check(name in values or not no_default, prefix + name, "given", None)
-    return cls(**arguments)
-
-
-def _typed(value: Any, hint: Any, name: str) -> Any:
-    """Checks a value against the few types that this file's dataclasses use."""
-    if hint in (int, str, bool):
-        _check(type(value) is hint, name, f"of type {hint.__name__}", value)
-        return value
-    if getattr(hint, "__origin__", None) is tuple:
-        _check(isinstance(value, list | tuple), name, "a list", value)
-        return tuple(_typed(part, hint.__args__[0], name) for part in value)
-    return value

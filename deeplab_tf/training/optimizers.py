@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from deeplab_tf.config import Optimizer
 from deeplab_tf.errors import UserError
 
 # These take the decay away from the weights themselves (Loshchilov and Hutter 2019).
@@ -14,38 +15,37 @@ DECOUPLED = ("adamw", "lion")
 
 
 def make_optimizer(
-    name: str,
+    settings: Optimizer,
     *,
     learning_rate: Any,
-    momentum: float,
     weight_decay: float,
     variables: Sequence[keras.Variable],
     decayed: Sequence[keras.Variable],
-    rate_factors: Sequence[float] = (),
-    arguments: str = "",
+    rate_factors: Sequence[float],
 ) -> keras.optimizers.Optimizer:
-    """Makes and builds the Keras optimiser of that name.
+    """Makes and builds the Keras optimiser that the settings name.
 
     It takes gradients that are summed over the replicas already (Keras' own would sum
     them again), so that they could be clipped by their global norm.
 
     Args:
-      name: in small letters, as "sgd" or "adamw".
+      settings: its name, the momentum of SGD (the others have their own), and further
+        arguments of its constructor.
       learning_rate: a number or a schedule.
-      momentum: of SGD; the others have their own.
       weight_decay: taken by the optimiser itself where it is DECOUPLED; elsewhere the
         caller adds it to the gradients.
       variables: all that are trained.
       decayed: those of them that decay.
-      rate_factors: on the learning rate, one for each of `variables`; empty: all 1.
-      arguments: further ones of its constructor, as "beta_2=0.99,epsilon=1e-6".
+      rate_factors: on the learning rate, one for each of `variables`; empty: all 1. A
+        decoupled decay is a share of the rate, so they act on it, too: a variable with
+        the factor 0 stays as it is.
 
     Raises:
       UserError: the optimiser does not take these arguments.
     """
-    keywords = _parse(arguments)
+    name, keywords = settings.name, _parse(settings.arguments)
     if name == "sgd":
-        keywords.setdefault("momentum", momentum)
+        keywords.setdefault("momentum", settings.momentum)
     if name in DECOUPLED:
         keywords.setdefault("weight_decay", weight_decay)
     classes = {kind.lower(): value for kind, value in vars(keras.optimizers).items()}
@@ -54,7 +54,9 @@ def make_optimizer(
         # The name goes into the checkpoint's keys; Keras would count it up.
         optimizer = kind(learning_rate, name=name, **keywords)
     except (TypeError, ValueError) as error:
-        raise UserError(f"optimizer.arguments={arguments!r}: {error}") from None
+        raise UserError(
+            f"optimizer.arguments={settings.arguments!r}: {error}"
+        ) from None
     if name in DECOUPLED:
         own = {id(variable) for variable in decayed}
         optimizer.exclude_from_weight_decay([v for v in variables if id(v) not in own])
@@ -63,17 +65,25 @@ def make_optimizer(
 
 
 def _with_summed_gradients(kind: type, rate_factors: Sequence[float]) -> type:
-    class Optimizer(kind):
+    class Summed(kind):
         def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
             return grads_and_vars
+
+        def _apply_weight_decay(self, variables: Any) -> None:
+            """Nothing: Keras would take it at the full rate, whatever the factors."""
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
             if rate_factors:
                 index = self._get_variable_index(variable)
                 learning_rate = learning_rate * rate_factors[index]
+            if self.weight_decay is not None and self._use_weight_decay(variable):
+                share = keras.ops.cast(
+                    learning_rate * self.weight_decay, variable.dtype
+                )
+                self.assign_sub(variable, variable * share)
             return super().update_step(gradient, variable, learning_rate)
 
-    return Optimizer
+    return Summed
 
 
 def _parse(arguments: str) -> dict[str, Any]:

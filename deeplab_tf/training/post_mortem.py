@@ -14,7 +14,8 @@ from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.network import backbones
 from deeplab_tf.runs import Run
-from deeplab_tf.training.losses.objective import make_objective
+from deeplab_tf.training import recipe
+from deeplab_tf.training.losses.pixels import total_loss
 from deeplab_tf.training.train_state import TrainState
 
 
@@ -149,17 +150,13 @@ def _pass(
 ) -> tuple[tf.Tensor, float, float]:
     """Logits, loss and gradient norm of a batch of one."""
     config = run.config
-    objective = make_objective(config.loss, run.info, config.data.train_split)
+    objective = recipe.make_objective(config, run.info)
     progress = tf.constant(step / config.train.steps, tf.float32)
     with tf.GradientTape() as tape:
         logits = model(image, training=False)
         terms = objective(logits, labels, progress)
-        loss = tf.add_n(
-            [
-                config.loss.factors[name] * total / tf.maximum(count, 1.0)
-                for name, (total, count) in terms.items()
-            ]
-        )
+        counts = [tf.maximum(count, 1.0) for _, count in terms.values()]
+        loss = total_loss(terms, config.loss, counts)
     gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
     norm = tf.linalg.global_norm([g for g in gradients if g is not None])
     return logits, float(loss), float(norm)

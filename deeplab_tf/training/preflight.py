@@ -8,12 +8,8 @@ from absl import logging
 from deeplab_tf.config import Config
 from deeplab_tf.data.class_weights import absent_classes
 from deeplab_tf.data.dataset_info import DatasetInfo
-from deeplab_tf.training import distribution, memory
-from deeplab_tf.training.train_state import (
-    TrainState,
-    batch_norm_mode,
-    batch_norm_momentum,
-)
+from deeplab_tf.training import distribution, memory, recipe
+from deeplab_tf.training.train_state import TrainState
 
 
 def tell(
@@ -40,9 +36,10 @@ def tell(
 
 def batch_norm(config: Config) -> str:
     """How batch norm is trained, and why."""
-    mode, why = batch_norm_mode(config)
+    mode, why = recipe.batch_norm_mode(config)
     if mode == "train":
-        mode += f", moving statistics decay by {batch_norm_momentum(config):.4g} a step"
+        momentum = recipe.batch_norm_momentum(config)
+        mode += f", moving statistics decay by {momentum:.4g} a step"
     return f"batch norm: {mode} ({why})"
 
 

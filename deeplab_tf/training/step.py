@@ -8,10 +8,10 @@ import tensorflow as tf
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.network.deeplab import weight_decay_variables
-from deeplab_tf.training import distribution
-from deeplab_tf.training.losses.objective import make_objective
+from deeplab_tf.training import distribution, recipe
+from deeplab_tf.training.losses.pixels import total_loss
 from deeplab_tf.training.optimizers import DECOUPLED
-from deeplab_tf.training.train_state import TrainState, weight_decay
+from deeplab_tf.training.train_state import TrainState
 
 Batch = dict[str, tf.Tensor]
 Gradients = list[tf.Tensor]
@@ -47,52 +47,65 @@ def make_steps(
     if _uses_xla(config, strategy):
         run = tf.function(compute, jit_compile=True)
 
-    def apply(gradients: Gradients) -> None:
-        state.optimizer.apply(gradients, state.model.trainable_variables)
-
-    def take(gradients: Gradients) -> tf.Tensor:
-        strategy.run(apply, (gradients,))
-        _average(state, config.train.ema_decay)
-        state.bad_steps.assign(0)
-        grows = state.optimizer.iterations % _GROW_LOSS_SCALE_AFTER == 0
-        if config.train.precision == "mixed_float16":
-            state.loss_scale.assign(state.loss_scale * tf.where(grows, 2.0, 1.0))
-        return tf.constant(True)
-
     statistics = [v.value for v in state.model.non_trainable_weights]
-
-    def skip(before: list[tf.Tensor]) -> tf.Tensor:
-        for variable, value in zip(statistics, before, strict=True):
-            variable.assign(value)
-        # A float16 overflow is mended by a smaller scale and counts as bad only when
-        # there is none left.
-        last = state.loss_scale <= 1.0
-        state.bad_steps.assign_add(tf.cast(last, tf.int64))
-        if_last = tf.where(last, state.step + 1, state.last_bad_step)
-        state.last_bad_step.assign(if_last)
-        state.loss_scale.assign(tf.maximum(state.loss_scale / 2.0, 1.0))
-        return tf.constant(False)
 
     def one(batch: Batch) -> dict[str, tf.Tensor]:
         # The forward pass moves the statistics before anybody knows of NaN.
         before = [tf.identity(variable) for variable in statistics]
-        told, gradients = strategy.run(run, (batch,))
-        told = {key: _first(strategy, value) for key, value in told.items()}
-        finite = tf.math.is_finite(told["loss"]) & tf.math.is_finite(
-            told["gradient_norm"]
+        logs, gradients = strategy.run(run, (batch,))
+        logs = {key: _first(strategy, value) for key, value in logs.items()}
+        finite = tf.math.is_finite(logs["loss"] + logs["gradient_norm"])
+        tf.cond(
+            finite,
+            lambda: _take(strategy, state, config, gradients),
+            lambda: _skip(state, statistics, before),
         )
-        tf.cond(finite, lambda: take(gradients), lambda: skip(before))
         state.step.assign_add(1)
-        return told
+        return logs
 
     @tf.function
     def steps(iterator: Iterator[Batch], count: tf.Tensor) -> dict[str, tf.Tensor]:
-        told = one(next(iterator))
+        logs = one(next(iterator))
         for _ in tf.range(count - 1):
-            told = one(next(iterator))
-        return told
+            logs = one(next(iterator))
+        return logs
 
     return steps
+
+
+def _take(
+    strategy: tf.distribute.Strategy,
+    state: TrainState,
+    config: Config,
+    gradients: Gradients,
+) -> tf.Tensor:
+    """Moves the weights by finite gradients."""
+
+    def apply(gradients: Gradients) -> None:
+        state.optimizer.apply(gradients, state.model.trainable_variables)
+
+    strategy.run(apply, (gradients,))
+    _average(state, config.train.ema_decay)
+    state.bad_steps.assign(0)
+    grows = state.optimizer.iterations % _GROW_LOSS_SCALE_AFTER == 0
+    if config.train.precision == "mixed_float16":
+        state.loss_scale.assign(state.loss_scale * tf.where(grows, 2.0, 1.0))
+    return tf.constant(True)
+
+
+def _skip(
+    state: TrainState, statistics: list[Any], before: list[tf.Tensor]
+) -> tf.Tensor:
+    """Takes back what the forward pass moved, and counts the bad step."""
+    for variable, value in zip(statistics, before, strict=True):
+        variable.assign(value)
+    # A float16 overflow is mended by a smaller scale and counts as bad only when
+    # there is none left.
+    last = state.loss_scale <= 1.0
+    state.bad_steps.assign_add(tf.cast(last, tf.int64))
+    state.last_bad_step.assign(tf.where(last, state.step + 1, state.last_bad_step))
+    state.loss_scale.assign(tf.maximum(state.loss_scale / 2.0, 1.0))
+    return tf.constant(False)
 
 
 class GradientComputer:
@@ -106,10 +119,10 @@ class GradientComputer:
         info: DatasetInfo,
     ) -> None:
         self._state, self._settings = state, config
-        self._loss = make_objective(config.loss, info, config.data.train_split)
+        self._loss = recipe.make_objective(config, info)
         self._replicas = strategy.num_replicas_in_sync
         own = config.optimizer.name not in DECOUPLED
-        self._decay = weight_decay(config) if own else 0.0
+        self._decay = recipe.weight_decay(config) if own else 0.0
         self._decayed = {
             id(variable) for variable in weight_decay_variables(state.model)
         }
@@ -146,14 +159,7 @@ class GradientComputer:
         with tf.GradientTape() as tape:
             terms = self._terms(batch)
             counts = self._counts([count for _, count in terms.values()])
-            loss = tf.add_n(
-                [
-                    weight * total / count
-                    for (total, _), count, weight in zip(
-                        terms.values(), counts, self._weights(terms), strict=True
-                    )
-                ]
-            )
+            loss = total_loss(terms, self._settings.loss, counts)
             scaled = loss * self._state.loss_scale
         return loss, tape.gradient(scaled, self._values())
 
@@ -183,7 +189,7 @@ class GradientComputer:
                 )
             del tape
         counts = self._counts([values[1] for values in totals.values()])
-        weights = self._weights(totals)
+        weights = self._settings.loss.terms.values()
         loss, gradients = tf.constant(0.0), None
         for values, count, weight in zip(totals.values(), counts, weights, strict=True):
             loss += weight * values[0] / count
@@ -201,9 +207,6 @@ class GradientComputer:
         return self._loss(
             logits, batch["labels"], tf.cast(self._state.step, tf.float32) / steps
         )
-
-    def _weights(self, terms: dict[str, Any]) -> list[float]:
-        return [self._settings.loss.factors[name] for name in terms]
 
     def _counts(self, counts: list[tf.Tensor]) -> list[tf.Tensor]:
         return [tf.stop_gradient(tf.maximum(c, 1.0)) for c in self._all_reduce(counts)]

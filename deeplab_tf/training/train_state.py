@@ -1,6 +1,5 @@
 """All that a training step changes, and how it is kept."""
 
-import dataclasses
 import pathlib
 
 import keras
@@ -10,16 +9,12 @@ from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
-from deeplab_tf.network import backbones
 from deeplab_tf.network.deeplab import build_model, weight_decay_variables
 from deeplab_tf.network.quantized import quantize
+from deeplab_tf.training import recipe
 from deeplab_tf.training.optimizers import make_optimizer
-from deeplab_tf.training.schedules import Schedule
+from deeplab_tf.training.schedules import RunSchedule
 
-# A moving average forgets half of what it began with in about 0.7 / (1 - decay)
-# steps. With 20 / steps for 1 - decay it forgets all but 2e-9 of it in the run.
-_FORGETTING = 20.0
-_SMALL_BATCH = 8
 _FIRST_LOSS_SCALE = 2.0**15
 
 
@@ -34,8 +29,8 @@ class TrainState:
       evaluated: the network that is evaluated: `model`, or where an average of the
         weights is kept a second one that holds it after `refresh_evaluated`.
       optimizer, learning_rate: as the config says; see `rate_factor`.
-      step: batches taken from the data; the optimiser's own count leaves out those
-        that were skipped.
+      step: batches taken from the data, of which the learning rate is a function; the
+        optimiser's own count leaves out those that were skipped.
       rate_factor: on the learning rate; a rollback halves it.
       bad_steps: how many in a row, up to now, were skipped.
       last_bad_step: the last of them in this process, counted from 1; 0: none.
@@ -47,19 +42,18 @@ class TrainState:
     def __init__(self, config: Config, info: DatasetInfo) -> None:
         self._config, self._info = config, info
         self.model = self._build(config.train.precision)
+        self.step = _counter(0, tf.int64)
         self.rate_factor = _counter(1.0, tf.float32)
-        schedule = make_schedule(config)
         self.optimizer = make_optimizer(
-            config.optimizer.name,
-            learning_rate=_Scaled(schedule, self.rate_factor),
-            momentum=config.optimizer.momentum,
-            weight_decay=weight_decay(config),
+            config.optimizer,
+            learning_rate=RunSchedule(
+                config.optimizer, config.train.steps, self.step, self.rate_factor
+            ),
+            weight_decay=recipe.weight_decay(config),
             variables=self.model.trainable_variables,
             decayed=weight_decay_variables(self.model),
-            rate_factors=rate_factors(config, self.model),
-            arguments=config.optimizer.arguments,
+            rate_factors=recipe.rate_factors(config, self.model),
         )
-        self.step = _counter(0, tf.int64)
         self.bad_steps = _counter(0, tf.int64)
         self.last_bad_step = _counter(0, tf.int64)
         self.rollbacks = _counter(0, tf.int64)
@@ -115,8 +109,8 @@ class TrainState:
                 config.model,
                 self._info.num_classes,
                 channels=self._info.channels,
-                batch_norm_momentum=batch_norm_momentum(config),
-                freeze_batch_norm=batch_norm_mode(config)[0] == "frozen",
+                batch_norm_momentum=recipe.batch_norm_momentum(config),
+                freeze_batch_norm=recipe.batch_norm_mode(config)[0] == "frozen",
             )
         finally:
             keras.config.set_dtype_policy(before)
@@ -144,81 +138,6 @@ class TrainState:
         if self.averaging:
             kept["trained"] = runs.weights(model).weights
         return kept
-
-
-class _Scaled(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule times a variable."""
-
-    def __init__(self, schedule: Schedule, factor: tf.Variable) -> None:
-        super().__init__()
-        self._schedule, self._factor = schedule, factor
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        return self._schedule(step) * self._factor
-
-
-def make_schedule(config: Config) -> Schedule:
-    """The learning rate of the config, before any rollback."""
-    settings = dataclasses.asdict(config.optimizer)
-    names = (
-        *("learning_rate", "warmup_steps", "power", "end_learning_rate"),
-        *("decay_steps", "decay_factor"),
-    )
-    options = {name: settings[name] for name in names}
-    return Schedule(config.optimizer.schedule, steps=config.train.steps, **options)
-
-
-def weight_decay(config: Config) -> float:
-    """The decay that is set, or the backbone's released value."""
-    decay = config.optimizer.weight_decay
-    if decay is None:
-        return backbones.get_spec(config.model.backbone).weight_decay
-    return decay
-
-
-def rate_factors(config: Config, model: keras.Model) -> list[float]:
-    """Factors on the learning rate, one for each trainable variable; [] if all 1."""
-    settings = config.optimizer
-    if settings.backbone_factor == settings.bias_factor == 1.0:
-        return []
-    backbone = f"{config.model.backbone}."  # its layers' names begin so
-    return [
-        (settings.backbone_factor if variable.path.startswith(backbone) else 1.0)
-        * (settings.bias_factor if variable.path.endswith("/bias") else 1.0)
-        for variable in model.trainable_variables
-    ]
-
-
-def batch_norm_momentum(config: Config) -> float:
-    """The decay of the moving statistics for the run's length.
-
-    The released 0.9997 needs some 30,000 steps to forget the initial statistics; a
-    shorter run evaluated with them is ruined (mIoU near 0).
-    """
-    if config.train.batch_norm_momentum is not None:
-        return config.train.batch_norm_momentum
-    released = backbones.get_spec(config.model.backbone).batch_norm_momentum
-    return max(0.5, min(released, 1.0 - _FORGETTING / config.train.steps))
-
-
-def batch_norm_mode(config: Config) -> tuple[str, str]:
-    """("train" or "frozen", why)."""
-    train = config.train
-    if train.quantize != "none":
-        return "frozen", "it is part of the quantised kernels"
-    if train.batch_norm != "auto":
-        return train.batch_norm, "as set"
-    if config.model.normalization != "batch":
-        return "train", "group norm keeps no statistics"
-    part = train.batch_size // train.accumulate_steps
-    if part >= _SMALL_BATCH:
-        return "train", f"{part} pictures give usable statistics"
-    if train.init_checkpoint:
-        return "frozen", f"{part} pictures are too few, and the weights bring their own"
-    return "train", (
-        f"there are no trained statistics to keep, though {part} pictures are few: "
-        "consider --model.normalization=group"
-    )
 
 
 def _counter(value: float, dtype: tf.DType) -> tf.Variable:

@@ -14,33 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow as tf
 
+from deeplab_tf.config import Loss
 from deeplab_tf.training.losses import regions
 from deeplab_tf.training.losses.hard_pixels import hardest
 
 SumAndCount = tuple[tf.Tensor, tf.Tensor]
 LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, SumAndCount]]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What the terms can be told; the fields are those of config.Loss.
-
-    Attributes:
-      top_k: share of a picture's pixels that the cross entropy keeps, the hardest.
-      top_k_ramp: share of the run in which that falls from 1 to top_k.
-      label_smoothing: share of a pixel's target spread evenly over all classes.
-      focal_gamma: exponent of the focal loss.
-      boundary_width: distance in pixels (rows or columns) to another label up to
-        which a pixel is near a boundary.
-      boundary_weight: what is added to the weight of these pixels.
-    """
-
-    top_k: float = 1.0
-    top_k_ramp: float = 0.0
-    label_smoothing: float = 0.0
-    focal_gamma: float = 2.0
-    boundary_width: int = 3
-    boundary_weight: float = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,30 +47,27 @@ class Pixels:
 
 
 def make_loss(
-    terms: Iterable[str],
+    settings: Loss,
     *,
     num_classes: int,
     ignore_label: int,
-    class_weights: Iterable[float] | None = None,
-    settings: Settings | None = None,
+    class_weights: Iterable[float] | None,
 ) -> LossFunction:
     """Makes the function from logits and labels to each term's sum and count.
 
     Args:
-      terms: keys of LOSSES.
+      settings: its terms, and what these can be told.
       num_classes: K.
       ignore_label: pixels of this label count nowhere.
       class_weights: K factors on the pixels' losses, those of the label's class;
         None: all 1. Dice and Lovasz weigh classes alike and take none.
-      settings: of the terms; None: the defaults.
 
     Returns:
       A function of logits float [B, H, W, K], labels int32 [B, H, W] (0..K-1 or
       ignore_label) and progress, a scalar in 0..1, that gives a pair of float32
-      scalars for each term.
+      scalars for each term. See `total_loss`.
     """
-    chosen = {name: LOSSES[name] for name in terms}
-    options = settings or Settings()
+    chosen = {name: LOSSES[name] for name in settings.terms}
     by_class = tuple(class_weights or (1.0,) * num_classes)
 
     def loss(
@@ -107,12 +83,27 @@ def make_loss(
             weights=tf.where(valid, weights, 0.0),
             progress=tf.cast(progress, tf.float32),
         )
-        return {name: term(pixels, options) for name, term in chosen.items()}
+        return {name: term(pixels, settings) for name, term in chosen.items()}
 
     return loss
 
 
-def cross_entropy(pixels: Pixels, settings: Settings) -> SumAndCount:
+def total_loss(
+    terms: Mapping[str, SumAndCount], settings: Loss, counts: Iterable[tf.Tensor]
+) -> tf.Tensor:
+    """What is minimised: each term's factor times its sum over a count, added up.
+
+    Args:
+      terms: of a `LossFunction`, in the order of `settings.terms`.
+      settings: their factors.
+      counts: one for each term, at least 1; where the batch is spread over devices,
+        that of all of it.
+    """
+    of_terms = zip(settings.terms.values(), terms.values(), counts, strict=True)
+    return tf.add_n([factor * total / count for factor, (total, _), count in of_terms])
+
+
+def cross_entropy(pixels: Pixels, settings: Loss) -> SumAndCount:
     """Weighted cross entropy over the number of valid pixels, not of their weights.
 
     With top_k below 1 each picture keeps its hardest pixels, a share of all its
@@ -128,7 +119,7 @@ def cross_entropy(pixels: Pixels, settings: Settings) -> SumAndCount:
     return hardest(losses, 1.0 - done * (1.0 - settings.top_k))
 
 
-def boundary(pixels: Pixels, settings: Settings) -> SumAndCount:
+def boundary(pixels: Pixels, settings: Loss) -> SumAndCount:
     """Cross entropy that weighs more near boundaries, over the valid pixels.
 
     Void counts as a label here: VOC draws the boundaries of its objects in it.
@@ -139,7 +130,7 @@ def boundary(pixels: Pixels, settings: Settings) -> SumAndCount:
     return tf.reduce_sum(losses), pixels.count
 
 
-def focal(pixels: Pixels, settings: Settings) -> SumAndCount:
+def focal(pixels: Pixels, settings: Loss) -> SumAndCount:
     """(1 - p)^gamma * cross entropy (Lin et al. 2017), over the valid pixels."""
     losses = _plain_cross_entropy(pixels)
     # 1 - p; the bound keeps the gradient of a power below 1 finite at p = 1.
@@ -148,7 +139,7 @@ def focal(pixels: Pixels, settings: Settings) -> SumAndCount:
     return tf.reduce_sum(losses), pixels.count
 
 
-def dice(pixels: Pixels, settings: Settings) -> SumAndCount:
+def dice(pixels: Pixels, settings: Loss) -> SumAndCount:
     """1 - Dice of a picture, the mean over its classes; summed over the pictures.
 
     Pictures without a valid pixel are not counted.
@@ -157,7 +148,7 @@ def dice(pixels: Pixels, settings: Settings) -> SumAndCount:
     return regions.dice(pixels.logits, pixels.labels, pixels.valid)
 
 
-def lovasz(pixels: Pixels, settings: Settings) -> SumAndCount:
+def lovasz(pixels: Pixels, settings: Loss) -> SumAndCount:
     """Lovasz-softmax of a picture over its classes; summed over the pictures.
 
     Pictures without a valid pixel are not counted.
@@ -166,8 +157,7 @@ def lovasz(pixels: Pixels, settings: Settings) -> SumAndCount:
     return regions.lovasz(pixels.logits, pixels.labels, pixels.valid)
 
 
-Loss = Callable[[Pixels, Settings], SumAndCount]
-LOSSES: Mapping[str, Loss] = {
+LOSSES: Mapping[str, Callable[[Pixels, Loss], SumAndCount]] = {
     "cross_entropy": cross_entropy,
     "boundary": boundary,
     "focal": focal,
@@ -180,7 +170,7 @@ def _plain_cross_entropy(pixels: Pixels) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(pixels.labels, pixels.logits)
 
 
-def _cross_entropy(pixels: Pixels, settings: Settings) -> tf.Tensor:
+def _cross_entropy(pixels: Pixels, settings: Loss) -> tf.Tensor:
     """Cross entropy [B, H, W], with smoothed labels if so set; not yet masked."""
     losses = _plain_cross_entropy(pixels)
     smoothing = settings.label_smoothing
