@@ -8,6 +8,7 @@ from deeplab_tf.data import augment
 
 VOID = 255
 SEED = tf.constant([3, 4])
+WHOLE = tf.ones([9, 8, 1])
 
 
 def seeds(count):
@@ -117,7 +118,7 @@ def test_photometric_is_brightness_then_contrast_then_saturation():
         expected = mean + (expected - mean) * (1 + 0.5 * draws[1])
         grey = expected.mean(-1, keepdims=True)
         expected = grey + (expected - grey) * (1 + 0.5 * draws[2])
-        found = augment.photometric(tf.constant(image), seed, 0.6)
+        found = augment.photometric(tf.constant(image), WHOLE, seed, 0.6)
         np.testing.assert_allclose(found, np.clip(expected, 0, 255), atol=1e-3)
         assert np.abs(found - image).mean() > 0.5
 
@@ -125,7 +126,7 @@ def test_photometric_is_brightness_then_contrast_then_saturation():
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_photometric_stays_in_range(channels):
     image = random_image(9, 8, channels)
-    changed = augment.photometric(image, SEED, 1.0).numpy()
+    changed = augment.photometric(image, WHOLE, SEED, 1.0).numpy()
     assert changed.shape == image.shape
     assert changed.min() >= 0
     assert changed.max() <= 255
@@ -146,5 +147,23 @@ def test_blur_is_a_gaussian_of_the_drawn_width(size):
                 tap * np.take(expected, np.clip(np.arange(side) + k, 0, side - 1), axis)
                 for k, tap in zip(places, taps, strict=True)
             )
-        found = augment.blur(tf.constant(image), seed, 1.5)
+        found = augment.blur(tf.constant(image), tf.ones([*size, 1]), seed, 1.5)
         np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("change", [augment.photometric, augment.blur])
+def test_padding_keeps_its_colour_and_does_not_run_into_the_picture(change):
+    """What is in the padding makes no difference inside, and stays what it is."""
+    image = random_image(12, 10).numpy()
+    inside = np.zeros((12, 10, 1), np.float32)
+    inside[:9, 3:] = 1
+    for seed in seeds(5):
+        found = []
+        for padding in (127.5, 0.0):
+            padded = np.where(inside > 0, image, padding).astype(np.float32)
+            found.append(change(tf.constant(padded), tf.constant(inside), seed, 0.9))
+            beside = found[-1].numpy()[inside[..., 0] == 0]
+            np.testing.assert_array_equal(beside, np.full_like(beside, padding))
+        picture = [part.numpy()[:9, 3:] for part in found]
+        np.testing.assert_allclose(picture[0], picture[1], atol=1e-3)
+        assert np.abs(picture[0] - image[:9, 3:]).max() > 0.1

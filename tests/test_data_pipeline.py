@@ -189,6 +189,19 @@ def test_every_setting_changes_the_batch_and_resumes(dataset, name, value):
     assert_equal_batches(found[2:], batches(config, dataset[1], 1, start_step=2))
 
 
+@pytest.mark.parametrize("rotation", [0.0, 30.0])
+def test_padding_has_the_mean_colour_whatever_is_done_to_the_picture(dataset, rotation):
+    small = {"augment.min_scale": 0.5, "augment.max_scale": 0.5}
+    small |= {"augment.rotation": rotation, "data.crop_size": (65, 65)}
+    recolored = small | {"augment.photometric": 1.0, "augment.blur": 2.0}
+    (base,) = batches(settings(dataset[0], **small), dataset[1], 1)
+    (found,) = batches(settings(dataset[0], **recolored), dataset[1], 1)
+    beside = (base["image"] == FILL).all(-1)
+    assert 0.1 < beside.mean() < 0.9
+    np.testing.assert_array_equal(found["image"][beside], base["image"][beside])
+    assert (found["image"] != base["image"])[~beside].mean() > 0.9
+
+
 @pytest.mark.parametrize("mixing", ["cutmix", "classmix", "copy_paste"])
 def test_mixing_does_not_depend_on_the_number_of_workers(dataset, mixing):
     config = settings(dataset[0], **{"augment.mixing": mixing})

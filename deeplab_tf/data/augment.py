@@ -1,7 +1,7 @@
 """Random changes to a training example, each a function of its seed alone.
 
 The order is the released code's: resize to a range, random scale, pad below and
-right, random crop, flip. `sampling` does all of that at once.
+right, random crop, flip. `resampling` does all of that at once.
 """
 
 import math
@@ -126,12 +126,22 @@ def _draw_between(seed: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor
     return tf.minimum(low + drawn, high)
 
 
-def photometric(image: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor:
+def photometric(
+    image: tf.Tensor, inside: tf.Tensor, seed: tf.Tensor, strength: float
+) -> tf.Tensor:
     """Changes brightness, contrast and saturation of a picture in [0, 255].
 
     Strength 1 draws brightness from +-32, contrast and saturation from factors of
     0.5 to 1.5, as the distortion of SSD (Liu et al. 2016); less draws less far. All
-    three are linear in the channels, so they are one small matrix product.
+    three are linear in the channels, so they are one small matrix product. Padding is
+    not changed and does not count in the mean that contrast is about.
+
+    Args:
+      image: float32 [h, w, C].
+      inside: float32 [h, w, 1], how much of each pixel is the picture's; the rest is
+        padding.
+      seed: of this example.
+      strength: in 0..1.
     """
     draws = tf.random.stateless_uniform([3], seed, -strength, strength)
     brightness, contrast = 32.0 * draws[0], 1.0 + 0.5 * draws[1]
@@ -139,25 +149,40 @@ def photometric(image: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor
     channels = image.shape[-1]
     grey = tf.fill([channels, channels], (1.0 - saturation) / channels)
     mixture = saturation * tf.eye(channels) + grey
-    mean = tf.reduce_mean(image, axis=[0, 1])[None]  # [1, C]
+    weight = tf.maximum(tf.reduce_sum(inside), 1.0)
+    mean = tf.reduce_sum(image * inside, axis=[0, 1])[None] / weight  # [1, C]
     shift = ((1.0 - contrast) * mean + brightness) @ mixture
     flat = tf.reshape(image, [-1, channels]) @ (contrast * mixture) + shift
-    return tf.reshape(tf.clip_by_value(flat, 0.0, 255.0), image.shape)
+    changed = tf.reshape(tf.clip_by_value(flat, 0.0, 255.0), image.shape)
+    return inside * changed + (1.0 - inside) * image
 
 
-def blur(image: tf.Tensor, seed: tf.Tensor, largest: float) -> tf.Tensor:
-    """Gaussian blur, its standard deviation drawn from 0 to `largest` pixels."""
+def blur(
+    image: tf.Tensor, inside: tf.Tensor, seed: tf.Tensor, largest: float
+) -> tf.Tensor:
+    """Gaussian blur, its standard deviation drawn from 0 to `largest` pixels.
+
+    Picture and padding do not run into each other.
+
+    Args:
+      image, inside, seed: as those of `photometric`.
+      largest: at least 0.
+    """
     radius = max(1, math.ceil(3 * largest))
     deviation = tf.random.stateless_uniform([], seed, 1e-3, max(largest, 1e-3))
     places = tf.range(-radius, radius + 1, dtype=tf.float32)
     taps = tf.exp(-0.5 * (places / deviation) ** 2)
     taps = (taps / tf.reduce_sum(taps))[:, None, None, None]
-    kernel = tf.tile(taps, [1, 1, image.shape[-1], 1])  # [2 radius + 1, 1, C, 1]
+    # The share of the picture under the kernel is blurred as one more channel.
+    shares = tf.concat([image * inside, inside], -1)
+    kernel = tf.tile(taps, [1, 1, shares.shape[-1], 1])  # [2 radius + 1, 1, C + 1, 1]
     rows, columns = (_with_edges(side, radius) for side in image.shape[:2])
-    padded = tf.gather(tf.gather(image, rows), columns, axis=1)[None]
+    padded = tf.gather(tf.gather(shares, rows), columns, axis=1)[None]
     down = tf.nn.depthwise_conv2d(padded, kernel, [1, 1, 1, 1], "VALID")
     across = tf.transpose(kernel, [1, 0, 2, 3])
-    return tf.nn.depthwise_conv2d(down, across, [1, 1, 1, 1], "VALID")[0]
+    sums = tf.nn.depthwise_conv2d(down, across, [1, 1, 1, 1], "VALID")[0]
+    blurred = tf.math.divide_no_nan(sums[..., :-1], sums[..., -1:])
+    return inside * blurred + (1.0 - inside) * image
 
 
 def _with_edges(side: int, radius: int) -> tf.Tensor:

@@ -148,11 +148,9 @@ def make_prepare(config: Config, mean: Sequence[float], info: DatasetInfo) -> Pr
             example = resampling.rotated(example, crop, angle, fill, info.ignore_label)
         else:
             example = resampling.straight(example, crop, fill, info.ignore_label)
-        return {
-            **example,
-            "image": _recolored(settings, example["image"], own),
-            "number": number,
-        }
+        inside = example.pop("inside")
+        image = _recolored(settings, example["image"], inside, own)
+        return {**example, "image": image, "number": number}
 
     return prepare
 
@@ -190,11 +188,16 @@ def _make_place_crop(config: Config, info: DatasetInfo) -> PlaceCrop:
     return place
 
 
-def _recolored(settings: Augment, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def _recolored(
+    settings: Augment, image: tf.Tensor, inside: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """The image in other colours, but for the padding: its 0 means nothing."""
     if settings.photometric:
-        image = augment.photometric(image, augment.fold(seed, 3), settings.photometric)
+        image = augment.photometric(
+            image, inside, augment.fold(seed, 3), settings.photometric
+        )
     if settings.blur:
-        image = augment.blur(image, augment.fold(seed, 5), settings.blur)
+        image = augment.blur(image, inside, augment.fold(seed, 5), settings.blur)
     return image
 
 

@@ -48,7 +48,8 @@ def straight(
       ignore_label: value of the padding in the labels.
 
     Returns:
-      image float32 [h, w, C], bilinear; labels int32 [h, w], nearest.
+      image float32 [h, w, C], bilinear; labels int32 [h, w], nearest; inside float32
+      [h, w, 1], how much of each pixel is the picture's: 1, and 0 in the padding.
     """
     extent = tf.minimum(crop.scaled - crop.offset, crop.size)  # inside the picture
     unit = 1.0 / tf.cast(tf.maximum(crop.scaled - 1, 1), tf.float32)
@@ -72,7 +73,9 @@ def straight(
     labels = tf.cast(resample(example["labels"][..., None], "nearest"), tf.int32)
     labels = tf.pad(labels, padding, constant_values=ignore_label)[..., 0]
     labels.set_shape(crop.size)
-    return {**example, "image": image, "labels": labels}
+    inside = tf.pad(tf.ones(tf.concat([extent, [1]], 0)), padding)
+    inside.set_shape([*crop.size, 1])
+    return {**example, "image": image, "labels": labels, "inside": inside}
 
 
 def rotated(
@@ -84,7 +87,8 @@ def rotated(
 ) -> Example:
     """The crop of the scaled picture turned about the crop's centre.
 
-    Slower than `straight`, which it equals at angle 0.
+    Slower than `straight`, which it equals at angle 0. Pixels on the picture's edge mix
+    it with the padding.
 
     Args:
       angle: in degrees, anticlockwise.
@@ -124,7 +128,9 @@ def rotated(
     image = tf.cast(example["image"], tf.float32) - tf.constant(fill)
     image = resample(image, "BILINEAR", 0.0) + tf.constant(fill)
     labels = resample(example["labels"][..., None], "NEAREST", float(ignore_label))
-    return {**example, "image": image, "labels": labels[..., 0]}
+    everywhere = tf.ones_like(example["labels"], tf.float32)[..., None]
+    inside = resample(everywhere, "BILINEAR", 0.0)
+    return {**example, "image": image, "labels": labels[..., 0], "inside": inside}
 
 
 def _padded(image: tf.Tensor, padding: object, fill: tuple[float, ...]) -> tf.Tensor:
