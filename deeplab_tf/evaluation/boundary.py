@@ -1,7 +1,7 @@
-"""How good a segmentation is at the boundaries: trimap curve, boundary IoU and F.
+"""How good a segmentation is at the boundaries: trimap curve, boundary IoU and F1.
 
-Distances are Euclidean, between the centres of pixels. Void has no boundary that
-could be missed: for boundary IoU and F a void pixel takes the class that was
+The definitions with their sources are in docs/metrics.md. Void has no boundary that
+could be missed: for boundary IoU and F1 a void pixel takes the class that was
 predicted there.
 """
 
@@ -14,17 +14,14 @@ import numpy as np
 from deeplab_tf.evaluation import metrics
 
 TRIMAP_WIDTHS = tuple(range(1, 41))  # pixels; the range of the paper's figure 5
-# Shares of the picture's diagonal: Cheng et al. 2021 (boundary IoU, section 5) and
-# Csurka et al. 2013 (boundary F).
-_BAND = 0.02
-_TOLERANCE = 0.0075
-_NO_EDGE = 255  # never a class: there are at most 255
-_INT16_LIMIT = 126  # 2 * 127 ** 2 still fits
-_INT16_ROWS = 2**14  # as many again, and more, are far
+# Shares of the image's diagonal: Cheng et al. 2021 (boundary IoU) and Csurka et al.
+# 2013 (boundary F1).
+BAND = 0.02
+TOLERANCE = 0.0075
 
 
 class BoundaryCounter:
-    """Counts pixels near boundaries, picture by picture.
+    """Counts pixels near boundaries, image by image.
 
     Args:
       num_classes: K.
@@ -42,47 +39,48 @@ class BoundaryCounter:
         self._ignore_label = ignore_label
         self._widths = tuple(widths)
         self._rings = np.zeros([len(widths), 3, num_classes], np.int64)
-        # By squared distance, the last entry for all beyond: first cell of its ring.
-        squares = np.arange(self._widths[-1] ** 2 + 2)
-        self._cell = np.searchsorted(np.square(self._widths), squares) * num_classes
+        # By distance, the last entry for all beyond: first cell of its ring.
+        distances = np.arange(self._widths[-1] + 2)
+        self._cell = np.searchsorted(self._widths, distances) * num_classes
         self._bands = np.zeros([3, num_classes], np.int64)
-        self._edges = np.zeros([2, 2, num_classes], np.int64)
+        # Sums of F1 and how many there are, by class; and of the images' means.
+        self._f1 = np.zeros([2, num_classes])
+        self._image_f1 = np.zeros(2)
 
     def update(self, labels: np.ndarray, predictions: np.ndarray) -> None:
-        """Adds a picture: uint8 [H, W] each."""
+        """Adds an image: integers [H, W] of one type, the predictions 0..K-1."""
         void = labels == self._ignore_label
         self._count_rings(labels, predictions, void)
         if void.any():
             labels = np.where(void, predictions, labels)
-        edges = [find_edges(labels), find_edges(predictions)]
         diagonal = math.hypot(*labels.shape)
-        width = max(1, round(_BAND * diagonal))
-        bands = [(squared_distance(e, width) < width**2) & ~void for e in edges]
-        self._bands += self._class_pixels(labels, predictions, *bands)
-        tolerance = max(1, round(_TOLERANCE * diagonal))
-        self._edges += self._matched(labels, predictions, edges, tolerance)
+        width = max(1, round(BAND * diagonal))
+        maps = labels, predictions
+        bands = [~(interior(m, width, border_differs=True) | void) for m in maps]
+        self._bands += self._class_pixels(*maps, *bands)
+        f1 = self._edge_f1(*maps, TOLERANCE * diagonal)
+        self._f1 += np.nan_to_num(f1), ~np.isnan(f1)
+        image = metrics.mean(f1)
+        self._image_f1 += np.nan_to_num(image), ~np.isnan(image)
 
     def result(self, class_names: Sequence[str]) -> dict[str, Any]:
         """The figures, each 0..1 or None where there is nothing to score.
 
         Returns:
           trimap: {"widths": pixels, "miou": of the valid pixels at most so far from
-          void or from another class}; boundary_iou and boundary_f1: means over the
-          classes that have a boundary; per_class_boundary_iou and
+          void or from another class}; boundary_iou: mean over the classes;
+          boundary_f1: mean over the images; per_class_boundary_iou and
           per_class_boundary_f1 by name.
         """
         ious = metrics.iou(self._bands)
-        (matched, predicted), (found, labelled) = self._edges[0], self._edges[1]
-        precision = metrics.ratio(matched, predicted)
-        recall = metrics.ratio(found, labelled)
-        f1 = _harmonic_mean(precision, recall)
+        f1 = metrics.ratio(*self._f1)
         return {
             "trimap": {
                 "widths": list(self._widths),
                 "miou": list(metrics.known(metrics.mean_iou(self._rings.cumsum(0)))),
             },
             "boundary_iou": metrics.figure(metrics.mean(ious)),
-            "boundary_f1": metrics.figure(metrics.mean(f1)),
+            "boundary_f1": metrics.figure(metrics.ratio(*self._image_f1)),
             "per_class_boundary_iou": dict(
                 zip(class_names, metrics.known(ious), strict=True)
             ),
@@ -95,11 +93,7 @@ class BoundaryCounter:
         self, labels: np.ndarray, predictions: np.ndarray, void: np.ndarray
     ) -> None:
         """Adds the pixels of the band to the narrowest width that holds them."""
-        limit = self._widths[-1]
-        edges = void | find_edges(labels, self._ignore_label)
-        distance = squared_distance(edges, limit)
-        np.minimum(distance, limit**2 + 1, out=distance)
-        cell = self._cell[distance]
+        cell = self._cell[distance_to_other(labels, self._widths[-1])]
         cell[void] = self._cell[-1]
         size = (len(self._widths) + 1) * self._num_classes
 
@@ -127,96 +121,120 @@ class BoundaryCounter:
         parts = (labels[same], labels[label_band], predictions[prediction_band])
         return np.stack([np.bincount(p, minlength=self._num_classes) for p in parts])
 
-    def _matched(
-        self,
-        labels: np.ndarray,
-        predictions: np.ndarray,
-        edges: Sequence[np.ndarray],
-        tolerance: int,
+    def _edge_f1(
+        self, labels: np.ndarray, predictions: np.ndarray, tolerance: float
     ) -> np.ndarray:
-        """Matched and all edge pixels of the prediction, then of the labels."""
-        maps = [
-            np.where(edge, classes, np.uint8(_NO_EDGE))
-            for classes, edge in zip((labels, predictions), edges, strict=True)
-        ]
-        pairs = ((maps[1], maps[0]), (maps[0], maps[1]))
-        return np.stack(
-            [
-                _count_matches(own, other, self._num_classes, tolerance)
-                for own, other in pairs
-            ]
+        """F1 of each class in an image, [K]; NaN where neither map has an edge."""
+        # Elsewhere than on edges the maps hold K, which is no class.
+        truth, given = (
+            np.where(
+                find_edges(classes), classes, classes.dtype.type(self._num_classes)
+            )
+            for classes in (labels, predictions)
         )
+        found, labelled = _count_matches(truth, given, self._num_classes, tolerance)
+        matched, predicted = _count_matches(given, truth, self._num_classes, tolerance)
+        precision = np.nan_to_num(metrics.ratio(matched, predicted))
+        recall = np.nan_to_num(metrics.ratio(found, labelled))
+        f1 = np.nan_to_num(metrics.ratio(2 * precision * recall, precision + recall))
+        return np.where(labelled + predicted > 0, f1, np.nan)
 
 
-def find_edges(labels: np.ndarray, ignore_label: int | None = None) -> np.ndarray:
-    """Pixels of which one of the four neighbours has another label.
+def find_edges(labels: np.ndarray) -> np.ndarray:
+    """Pixels [H, W] of which one of the four neighbours has another label; bool."""
+    return ~(_like_neighbours(labels, 0) & _like_neighbours(labels, 1))
+
+
+def interior(
+    labels: np.ndarray, reach: int, *, border_differs: bool = False
+) -> np.ndarray:
+    """Pixels around which the square of side 2 * reach + 1 has one label.
+
+    It is what each class's mask, eroded `reach` times by a square of side 3, leaves.
 
     Args:
       labels: [H, W].
-      ignore_label: neighbours with this label, and pixels with it, do not matter.
+      reach: at least 1.
+      border_differs: counts what lies outside the image as another label, as Cheng
+        et al. do; else it does not matter.
 
     Returns:
       bool [H, W].
     """
-    edges = np.zeros(labels.shape, bool)
-    for axis in (0, 1):
-        a, edge = labels.swapaxes(0, axis), edges.swapaxes(0, axis)
-        change = a[1:] != a[:-1]
-        if ignore_label is not None:
-            change &= (a[1:] != ignore_label) & (a[:-1] != ignore_label)
-        edge[1:] |= change
-        edge[:-1] |= change
-    return edges
+    inside = _one_step_inside(labels)
+    if border_differs:
+        inside[[0, -1]] = False
+        inside[:, [0, -1]] = False
+    done = 1
+    while done < reach:  # squares that overlap make a larger one: few passes do
+        step = min(done, reach - done)
+        inside = _eroded(inside, step)
+        done += step
+    return inside
 
 
-def squared_distance(seeds: np.ndarray, limit: int) -> np.ndarray:
-    """Squared distance in pixels to the nearest seed, exact up to the limit.
-
-    First along columns, then the lower envelope along rows, of as many columns as
-    the limit allows: with small integers faster than a general transform.
+def distance_to_other(labels: np.ndarray, limit: int) -> np.ndarray:
+    """Steps along, across or diagonally to the nearest pixel of another label.
 
     Args:
-      seeds: bool [H, W].
-      limit: in pixels; what is farther gets a value above its square.
+      labels: [H, W].
+      limit: at least 1; all that is farther gets limit + 1.
 
     Returns:
-      int16 [H, W]; int32 for large limits.
+      The narrowest unsigned integers [H, W] that hold limit + 1.
     """
-    dtype = np.int16 if limit <= _INT16_LIMIT else np.int32
-    column = np.minimum(_distance_in_column(seeds), limit + 1).astype(dtype, copy=False)
-    column *= column
-    nearest = column.copy()
-    for step in range(1, min(limit + 1, seeds.shape[1])):
-        away = column + dtype(step * step)
-        np.minimum(nearest[:, step:], away[:, :-step], out=nearest[:, step:])
-        np.minimum(nearest[:, :-step], away[:, step:], out=nearest[:, :-step])
-    return nearest
+    inside = _one_step_inside(labels)
+    distance = 1 + inside.astype(np.min_scalar_type(limit + 1))
+    for _ in range(limit - 1):
+        inside = _eroded(inside, 1)
+        distance += inside
+    return distance
 
 
-def _distance_in_column(seeds: np.ndarray) -> np.ndarray:
-    """Rows to the nearest seed above or below; large where the column has none."""
-    height = seeds.shape[0]
-    dtype = np.int16 if height < _INT16_ROWS else np.int32
-    rows = np.arange(height, dtype=dtype)[:, None]
-    far = dtype(np.iinfo(dtype).max - height)
-    above = np.maximum.accumulate(np.where(seeds, rows, -far), axis=0)
-    below = np.minimum.accumulate(np.where(seeds, rows, far)[::-1], axis=0)[::-1]
-    return np.minimum(rows - above, below - rows)
+def _like_neighbours(labels: np.ndarray, axis: int) -> np.ndarray:
+    """Whether a pixel has the label of both its neighbours along the axis."""
+    alike = np.ones(labels.shape, bool)
+    a, out = labels.swapaxes(0, axis), alike.swapaxes(0, axis)
+    same = a[1:] == a[:-1]
+    out[1:] = same
+    out[:-1] &= same
+    return alike
+
+
+def _one_step_inside(labels: np.ndarray) -> np.ndarray:
+    """Whether all eight neighbours have the pixel's label."""
+    rows = _like_neighbours(labels, 1)
+    inside = rows & _like_neighbours(labels, 0)
+    inside[1:] &= rows[:-1]
+    inside[:-1] &= rows[1:]
+    return inside
+
+
+def _eroded(inside: np.ndarray, step: int) -> np.ndarray:
+    """What is inside and has all that lies so far, along and across, inside, too."""
+    kept = inside.copy()
+    kept[step:] &= inside[:-step]
+    kept[:-step] &= inside[step:]
+    both = kept.copy()
+    both[:, step:] &= kept[:, :-step]
+    both[:, :-step] &= kept[:, step:]
+    return both
 
 
 def _count_matches(
-    own: np.ndarray, other: np.ndarray, num_classes: int, tolerance: int
+    own: np.ndarray, other: np.ndarray, num_classes: int, tolerance: float
 ) -> np.ndarray:
     """Edge pixels by class with one of that class near in the other map, and all.
 
     Edge pixels are few and most have their match at hand, so each looks around,
     nearest first, until it is found.
     """
-    padded = np.pad(other, tolerance, constant_values=_NO_EDGE)
+    reach = math.ceil(tolerance)
+    padded = np.pad(other, reach, constant_values=num_classes)
     stride = padded.shape[1]
-    rows, columns = np.nonzero(own != _NO_EDGE)
+    rows, columns = np.nonzero(own != num_classes)
     classes = own[rows, columns]
-    places = (rows + tolerance) * stride + columns + tolerance
+    places = (rows + reach) * stride + columns + reach
     flat, left = padded.ravel(), np.arange(len(places))
     for down, right in _disc(tolerance):
         missed = flat[places[left] + (down * stride + right)] != classes[left]
@@ -229,15 +247,9 @@ def _count_matches(
     )
 
 
-def _disc(radius: int) -> list[tuple[int, int]]:
-    """Offsets in a disc, the nearest first."""
-    reach = range(-radius, radius + 1)
-    offsets = [(y, x) for y in reach for x in reach if y * y + x * x <= radius**2]
-    return sorted(offsets, key=lambda offset: offset[0] ** 2 + offset[1] ** 2)
-
-
-def _harmonic_mean(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """F1; NaN for a class without boundary, 0 where only one map has one."""
-    p, r = np.nan_to_num(precision), np.nan_to_num(recall)
-    f1 = np.divide(2 * p * r, p + r, out=np.zeros_like(p), where=p + r > 0)
-    return np.where(np.isnan(precision) & np.isnan(recall), np.nan, f1)
+def _disc(radius: float) -> list[tuple[int, int]]:
+    """Offsets that are nearer than the radius, the nearest first."""
+    side = math.ceil(radius)
+    reach = range(-side, side + 1)
+    offsets = [(y, x) for y in reach for x in reach if math.hypot(y, x) < radius]
+    return sorted(offsets, key=lambda offset: math.hypot(*offset))

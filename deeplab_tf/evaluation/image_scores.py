@@ -12,7 +12,7 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import boundary, metrics, significance
 
 # A pixel that may be labelled wrongly: the model is so sure of another class, and no
-# boundary of the labels is so near (pixels).
+# other label is so near (pixels).
 SUSPECT_CONFIDENCE = 0.9
 SUSPECT_DISTANCE = 4
 _CONFUSED_PAIRS = 3  # kept for each picture
@@ -75,16 +75,14 @@ def suspects(
 ) -> np.ndarray:
     """Pixels that may be labelled wrongly, bool [H, W].
 
-    The model is sure of another class (`SUSPECT_CONFIDENCE`), and neither void nor
-    a boundary of the labels is near (`SUSPECT_DISTANCE`).
+    The model is sure of another class (`SUSPECT_CONFIDENCE`), and all the labels near
+    (`SUSPECT_DISTANCE`, along, across or diagonally) are the same.
     """
     wrong = (labels != predictions) & (confidence > SUSPECT_CONFIDENCE)
     wrong &= labels != ignore_label
     if not wrong.any():
         return wrong
-    edges = boundary.find_edges(labels)
-    distance = boundary.squared_distance(edges, SUSPECT_DISTANCE)
-    return wrong & (distance > SUSPECT_DISTANCE**2)
+    return wrong & boundary.interior(labels, SUSPECT_DISTANCE)
 
 
 def save(path: pathlib.Path, pictures: Iterable[PictureScore]) -> None:
