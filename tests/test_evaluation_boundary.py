@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import distance
 
-from deeplab_tf.evaluation import boundary, image_scores, metrics
+from deeplab_tf.evaluation import boundary, image_scores
 
 VOID = 255
 CLASSES = 5  # 3 is never predicted, 4 never labelled
@@ -154,7 +154,10 @@ def test_trimap_is_the_dilation_of_void_and_of_other_classes():
                 band |= other & (labels == c)
             band &= labels != VOID
             np.add.at(matrix, (labels[band], predictions[band]), 1)
-    expected = [metrics.scores(matrix).miou for matrix in matrices]
+    expected = []
+    for matrix in matrices:
+        hits, union = np.diag(matrix), matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
+        expected.append(np.mean([h / u for h, u in zip(hits, union, strict=True) if u]))
     trimap = count(examples, widths=widths)["trimap"]
     assert trimap["widths"] == list(widths)
     np.testing.assert_allclose(trimap["miou"], expected)

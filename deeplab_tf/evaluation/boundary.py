@@ -125,10 +125,13 @@ class BoundaryCounter:
         self, labels: np.ndarray, predictions: np.ndarray, tolerance: float
     ) -> np.ndarray:
         """F1 of each class in an image, [K]; NaN where neither map has an edge."""
-        # Elsewhere than on edges the maps hold K, which is no class.
+        # Elsewhere than on edges, and around the image, the maps hold K: no class.
+        nothing, reach = self._num_classes, math.ceil(tolerance)
         truth, given = (
-            np.where(
-                find_edges(classes), classes, classes.dtype.type(self._num_classes)
+            np.pad(
+                np.where(find_edges(classes), classes, classes.dtype.type(nothing)),
+                reach,
+                constant_values=nothing,
             )
             for classes in (labels, predictions)
         )
@@ -227,15 +230,12 @@ def _count_matches(
     """Edge pixels by class with one of that class near in the other map, and all.
 
     Edge pixels are few and most have their match at hand, so each looks around,
-    nearest first, until it is found.
+    nearest first, until it is found. Both maps hold num_classes where no edge is,
+    and in a margin as wide as the tolerance.
     """
-    reach = math.ceil(tolerance)
-    padded = np.pad(other, reach, constant_values=num_classes)
-    stride = padded.shape[1]
-    rows, columns = np.nonzero(own != num_classes)
-    classes = own[rows, columns]
-    places = (rows + reach) * stride + columns + reach
-    flat, left = padded.ravel(), np.arange(len(places))
+    places = np.flatnonzero(own != num_classes)
+    classes = own.ravel()[places]
+    flat, left, stride = other.ravel(), np.arange(len(places)), other.shape[1]
     for down, right in _disc(tolerance):
         missed = flat[places[left] + (down * stride + right)] != classes[left]
         left = left[missed]

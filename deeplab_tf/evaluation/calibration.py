@@ -23,18 +23,19 @@ class CalibrationCounter:
         self._ignore_label = ignore_label
         self._shape = (num_classes, bins)
         self._pixels, self._right, self._confidence = np.zeros([3, *self._shape])
+        self._type = np.min_scalar_type(2 * num_classes * bins + 2)  # of cells: fast
 
     def update(
         self, labels: np.ndarray, predictions: np.ndarray, confidence: np.ndarray
     ) -> None:
         """Adds a picture: uint8 [H, W] twice; the winner's probability [H, W]."""
         num_classes, bins = self._shape
-        place = np.minimum((confidence * bins).astype(np.intp), bins - 1)
-        cells = place + predictions * np.intp(bins)
+        place = np.minimum((confidence * bins).astype(self._type), bins - 1)
+        cells = place + predictions * self._type.type(bins)
         cells[labels == self._ignore_label] = num_classes * bins
         # One pass counts both: the wrong pixels' cells come first, then the right's.
         size = num_classes * bins + 1
-        both = cells + (labels == predictions) * np.intp(size)
+        both = cells + (labels == predictions) * self._type.type(size)
         wrong, right = np.bincount(both.ravel(), minlength=2 * size).reshape(2, size)
         total = np.bincount(cells.ravel(), confidence.ravel(), size)
         for sums, counts in (
