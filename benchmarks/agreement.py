@@ -31,7 +31,7 @@ def main() -> None:
     examples = proof.sample(run, FLAGS.limit)
     result = {"run_dir": FLAGS.run_dir, **scores(run), "exports": {}}
     for path in filter(None, (FLAGS.saved_model, FLAGS.tflite)):
-        opened = exported.open_artefact(path)
+        opened = exported.open_export(path)
         agreement = proof.compare(model, opened, examples, run.info)
         result["exports"][path] = {
             "format": opened.format,

@@ -21,9 +21,9 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.inference import timing
 
 FLAGS = absl_flags.FLAGS
-absl_flags.DEFINE_multi_string("model", [], "An artefact; may be given several times.")
+absl_flags.DEFINE_multi_string("model", [], "An export; may be given several times.")
 absl_flags.DEFINE_list(
-    "input_size", ["513", "513"], "height,width, where an artefact takes any."
+    "input_size", ["513", "513"], "height,width, where an export takes any."
 )
 absl_flags.DEFINE_integer("threads", 0, "Threads; 0: all processors.", lower_bound=0)
 absl_flags.DEFINE_integer("runs", 12, "Timed runs of each.", lower_bound=1)
@@ -53,11 +53,13 @@ def time_all(paths, size, threads):
 
     calls, results = {}, []
     for path in paths:
-        opened = exported.open_artefact(path, threads)
+        opened = exported.open_export(path, threads)
         channels = opened.run["dataset"]["channels"] if opened.run else 3
         own_size = opened.nearest_size(size)
         picture = timing.random_picture(*own_size, channels)
-        calls[path] = lambda opened=opened, picture=picture: opened.infer(picture)
+        calls[path] = lambda opened=opened, picture=picture: opened.runner.infer(
+            picture
+        )
         results.append(
             {
                 "model": path,

@@ -96,7 +96,7 @@ def main() -> None:
     from deeplab_tf.export import proof
     from deeplab_tf.inference import exported
 
-    opened = exported.open_artefact(FLAGS.float)
+    opened = exported.open_export(FLAGS.float)
     if FLAGS.picture:
         picture = np.asarray(Image.open(FLAGS.picture).convert("RGB"))
     else:

@@ -56,14 +56,14 @@ def test_fresh_process_has_the_model(run, model, tmp_path):
     )
 
 
-def test_it_is_an_artefact(run, tmp_path):
+def test_it_is_an_export(run, tmp_path):
     model, path = runs.load_model(run), tmp_path / "model.keras"
     keras_file.save(model, run, path)
-    opened = exported.open_artefact(str(path))
+    opened = exported.open_export(str(path))
     assert opened.run == json.loads(json.dumps(run.to_dict()))
     (picture,) = tiny_run.pictures(*SIZE)
     agreement = proof.compare(model, opened, [(picture, None)], run.info)
     agreement.require_float("the file")
     labels = deeplab_tf.load(path).predict(picture)
-    np.testing.assert_array_equal(labels, opened.labels(picture))
-    np.testing.assert_array_equal(opened.infer(picture[None])[0], labels)
+    np.testing.assert_array_equal(labels, opened.labels(picture[None])[0])
+    np.testing.assert_array_equal(opened.runner.infer(picture[None])[0], labels)

@@ -119,10 +119,10 @@ def test_formats_of_any_size(run, backbone, stride, tmp_path):
 
         paths.append(tmp_path / "export.onnx")
         paths[1].write_bytes(onnx_file.convert(model, run))
-    opened = [exported.open_artefact(str(path)) for path in paths]
+    opened = [exported.open_export(str(path)) for path in paths]
     for size in ((64, 97), (65, 80)):
         pictures = tiny_run.pictures(*size)
         expected = np.asarray(model(np.float32(pictures), training=False))
         for one in opened:
-            logits = one.call(pictures)["logits"]
+            logits = one.runner(pictures, {"logits"})["logits"]
             np.testing.assert_allclose(logits, expected, atol=1e-3 * np.ptp(expected))

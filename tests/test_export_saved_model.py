@@ -115,7 +115,8 @@ def test_scales_and_flip(run, model, tmp_path):
     saved_model.save(model, run, tmp_path / "export", scales=scales, flip=True)
     loaded = tf.saved_model.load(str(tmp_path / "export"))
     pictures = tf.constant(tiny_run.pictures(65, 80))
-    expected = predictor.make_predictor(model, scales=scales, flip=True)(pictures)
+    predict = predictor.make_predictor(model, scales=scales, flip=True)
+    expected = predict.probabilities(pictures)
     outputs = loaded.signatures["serving_default"](pictures=pictures)
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-4)
 

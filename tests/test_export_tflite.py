@@ -144,7 +144,7 @@ def test_quantized(run, tmp_path, quantize, difference):
         )
     )
     examples = [(picture, None) for picture in tiny_run.pictures(64, 81, 3, seed=100)]
-    opened = exported.open_artefact(str(path))
+    opened = exported.open_export(str(path))
     agreement = proof.compare(model, opened, examples, run.info)
     assert agreement.max_difference < difference * agreement.logit_range
     assert agreement.pixel_agreement > 0.8

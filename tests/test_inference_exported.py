@@ -10,12 +10,12 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.export import proof, saved_model
 from deeplab_tf.export.tflite import converter
 from deeplab_tf.inference import exported
-from deeplab_tf.inference.exported import Artefact
+from deeplab_tf.inference.exported import Export
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return runs.open_run(tiny_run.write(tmp_path_factory.mktemp("artefact")))
+    return runs.open_run(tiny_run.write(tmp_path_factory.mktemp("export")))
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +27,25 @@ def model(run):
 def lite(run, model, tmp_path_factory):
     path = tmp_path_factory.mktemp("lite") / "model.tflite"
     path.write_bytes(converter.convert(model, run, [(49, 81), (97, 65)]))
-    return exported.open_artefact(str(path), num_threads=1)
+    return exported.open_export(str(path), num_threads=1)
 
 
-def argmax_of_channels(*sizes, **fields):
-    """An artefact whose logits are the picture's channels."""
-    return Artefact(
-        path=None,
-        format="",
-        run={},
-        sizes=sizes,
-        call=lambda pictures: {"logits": np.float32(pictures)},
-        infer=None,
-        **fields,
-    )
+class Outputs:
+    """A runtime whose outputs are computed by functions of the images."""
+
+    run, channels = {}, 3
+
+    def __init__(self, *sizes, **outputs):
+        self.sizes, self.outputs, self.names = sizes, outputs, set(outputs)
+
+    def __call__(self, images, names):
+        return {name: self.outputs[name](images) for name in names}
+
+
+def opened(*sizes, **outputs):
+    """An export of these outputs; by default logits that are the image's channels."""
+    runner = Outputs(*sizes, **(outputs or {"logits": np.float32}))
+    return Export(path=None, format="", runner=runner)
 
 
 def test_padding_goes_right_and_below_in_the_backbones_mean(lite):
@@ -69,34 +74,81 @@ def test_labels_come_back_at_the_pictures_size():
     picture = np.zeros((80, 120, 3), np.uint8)
     picture[:, :60, 1] = picture[:, 60:, 2] = 200
     expected = np.repeat([[1] * 60 + [2] * 60], 80, 0)
-    labels = argmax_of_channels((40, 90)).labels(picture)
+    labels = opened((40, 90)).labels(picture[None])[0]
     assert labels.shape == (80, 120)
     assert (labels == expected).mean() > 0.98
-    np.testing.assert_array_equal(argmax_of_channels().labels(picture), expected)
+    np.testing.assert_array_equal(opened().labels(picture[None])[0], expected)
+
+
+def test_labels_of_many_classes_come_back():
+    """A byte does not hold them, neither shrunk nor at the image's own size."""
+    wide = opened(
+        (40, 60), logits=lambda images: 9 * np.eye(300)[np.int32(images[..., 0]) + 44]
+    )
+    image = np.full((1, 80, 120, 3), 255, np.uint8)
+    labels = wide.labels(image)
+    assert labels.shape == (1, 80, 120)
+    assert set(labels.ravel()) == {299}
+    alone = opened((40, 60), labels=lambda images: np.int32(images[..., 0]) + 44)
+    np.testing.assert_array_equal(alone.labels(image), labels)
+    assert opened().labels(image).dtype == np.uint8
+
+
+def test_probabilities_are_those_of_the_scores():
+    images = np.random.default_rng(0).integers(0, 4, (2, 5, 7, 3)).astype(np.uint8)
+    exp = np.exp(np.float64(images))
+    expected = exp / exp.sum(-1, keepdims=True)
+    np.testing.assert_allclose(opened().probabilities(images), expected, rtol=1e-5)
+    labels, confidence = opened().labels_and_confidence(images)
+    np.testing.assert_array_equal(labels, images.argmax(-1))
+    np.testing.assert_allclose(confidence, expected.max(-1), rtol=1e-5)
+    shrunk = opened((5, 4))
+    assert shrunk.probabilities(images).shape == (2, 5, 7, 3)
+    assert shrunk.labels_and_confidence(images)[1] is None
+    alone = opened(labels=lambda images: images[..., 0])
+    assert alone.labels_and_confidence(images)[1] is None
+    with pytest.raises(UserError, match="gives labels, no probabilities"):
+        alone.probabilities(images)
+
+
+def test_a_saved_model_runs_once_an_image(run, model, tmp_path, monkeypatch):
+    saved_model.save(model, run, tmp_path / "export")
+    one = exported.open_export(str(tmp_path / "export"))
+    calls = []
+
+    def counted(name, signature):
+        return lambda **images: calls.append(name) or signature(**images)
+
+    known = one.runner._signatures
+    signatures = {name: counted(name, known[name]) for name in known}
+    monkeypatch.setattr(one.runner, "_signatures", signatures)
+    images = tiny_run.pictures(40, 50, 2)
+    one.labels(images)
+    one.labels_and_confidence(images)
+    one.probabilities(images)
+    assert calls == ["serving_default"] * 3 * len(images)
 
 
 def test_tflite_as_saved_model_as_keras(run, model, lite, tmp_path):
     saved_model.save(model, run, tmp_path / "export")
     examples = proof.sample(run, 3)
     assert len(examples) == 3
-    for opened in (exported.open_artefact(str(tmp_path / "export")), lite):
-        assert opened.run == run.to_dict()
-        assert opened.num_bytes > 4 * model.count_params()
-        agreement = proof.compare(model, opened, examples, run.info)
+    for one in (exported.open_export(str(tmp_path / "export")), lite):
+        assert one.run == run.to_dict()
+        assert one.num_bytes > 4 * model.count_params()
+        agreement = proof.compare(model, one, examples, run.info)
         assert agreement.num_pictures == 3
         agreement.require_float("it")
 
 
 def test_differences_are_those_of_numpy(run, model):
-    """An artefact that is wrong by a known amount in a known place."""
+    """An export that is wrong by a known amount in a known place."""
     picture = tiny_run.pictures(40, 50)[0]
     logits = np.asarray(model(np.float32(picture[None]), training=False))
     wrong = logits.copy()
     wrong[0, :10] = 0
     wrong[0, :10, :, 2] = 50
-    broken = dataclasses.replace(
-        argmax_of_channels(), call=lambda pictures: {"logits": wrong}
-    )
+    broken = opened(logits=lambda images: wrong)
     agreement = proof.compare(model, broken, [(picture, None)], run.info)
     same = (logits.argmax(-1) == wrong.argmax(-1)).mean()
     assert agreement.pixel_agreement == pytest.approx(same)
@@ -109,12 +161,10 @@ def test_differences_are_those_of_numpy(run, model):
 
 
 def test_miou_is_that_of_both_predictions(run, model):
-    """Labels that are Keras' own give mIoU 1 to Keras and less to a wrong artefact."""
+    """Labels that are Keras' own give mIoU 1 to Keras and less to a wrong export."""
     picture = tiny_run.pictures(40, 50)[0]
     truth = np.asarray(model(np.float32(picture[None]), training=False)).argmax(-1)[0]
-    wrong = dataclasses.replace(
-        argmax_of_channels(), call=lambda pictures: {"labels": 0 * truth[None]}
-    )
+    wrong = opened(labels=lambda images: 0 * truth[None])
     agreement = proof.compare(model, wrong, [(picture, np.int32(truth))], run.info)
     present = np.unique(truth)
     zeros = (truth == 0).mean()
@@ -144,13 +194,13 @@ def test_not_a_number_is_no_agreement():
 def test_released_file_and_its_golden_masks(shared_dir, name):
     """A mask holds ten times the class, in the frame of its picture."""
     folder = shared_dir / "weights/tflite/golden"
-    released = exported.open_artefact(str(folder / "deeplabv3.tflite"))
+    released = exported.open_export(str(folder / "deeplabv3.tflite"))
     picture = np.asarray(Image.open(folder / f"segmentation_input_{name}.jpg"))
     golden = np.asarray(Image.open(folder / f"segmentation_golden_{name}.png"))
     # The turned picture is turned back for the network, and so is the mask of it.
     turns = "flop" in name
     upright = np.rot90(picture)[:, ::-1] if turns else picture
-    labels = released.labels(np.ascontiguousarray(upright))
+    labels = released.labels(upright[None])[0]
     labels = np.rot90(labels)[:, ::-1] if turns else labels
     assert (10 * labels == golden).mean() >= 0.999
 
@@ -160,10 +210,10 @@ def test_released_quantized_files(shared_dir, build):
     """Also the one that the default delegate refuses."""
     folder = shared_dir / "weights/tflite"
     path = folder / f"deeplabv3_mnv2_pascal_quant{build}.tflite"
-    released = exported.open_artefact(str(path))
+    released = exported.open_export(str(path))
     picture = np.asarray(Image.open(folder / "bird_segmentation.bmp").convert("RGB"))
     mask = np.asarray(Image.open(folder / "bird_segmentation_mask.bmp"))
-    labels = released.labels(picture)
+    labels = released.labels(picture[None])[0]
     assert labels.dtype == np.int32
     bird = 3
     union = ((labels == bird) | (mask == bird)).sum()
@@ -186,4 +236,4 @@ def test_bad_paths(tmp_path, name, message):
     if name != "missing.tflite":
         (tmp_path / name).write_text("no model")
     with pytest.raises(UserError, match=message):
-        exported.open_artefact(str(tmp_path / name))
+        exported.open_export(str(tmp_path / name))

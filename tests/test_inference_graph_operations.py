@@ -39,7 +39,7 @@ def test_a_saved_model_that_writes_files_is_refused(tmp_path):
     module = Hostile(str(written))
     save(module, str(folder))
     with pytest.raises(UserError, match=r"model: is refused.* WriteFile"):
-        exported.open_artefact(str(folder))
+        exported.open_export(str(folder))
     # It is what it seems.
     module.serve(np.zeros((1, 2, 2, 3), np.uint8))
     assert written.read_text() == "here"
@@ -69,7 +69,7 @@ def test_a_saved_model_that_reads_files_when_it_is_loaded_is_refused(tmp_path):
     secret.write_text("secret")
     save(Loading(str(secret)), str(folder))
     with pytest.raises(UserError, match=r"model: is refused.* InitializeTable"):
-        exported.open_artefact(str(folder))
+        exported.open_export(str(folder))
 
 
 def test_a_saved_model_of_tensorflow_1_is_refused(tmp_path):
@@ -81,4 +81,4 @@ def test_a_saved_model_of_tensorflow_1_is_refused(tmp_path):
             session, str(folder), {"pictures": pictures}, {"labels": pictures[..., 0]}
         )
     with pytest.raises(UserError, match="is no SavedModel of this program"):
-        exported.open_artefact(str(folder))
+        exported.open_export(str(folder))

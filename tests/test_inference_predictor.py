@@ -56,7 +56,7 @@ def test_averages_equal_those_by_hand(model, scales, flip):
     picture = tiny_run.pictures(74, 91)[0]
     predict = predictor.make_predictor(model, scales=scales, flip=flip)
     expected = by_hand(model, picture, scales, flip)
-    probabilities = predict(tf.constant(picture[None]))[0].numpy()
+    probabilities = predict.probabilities(tf.constant(picture[None]))[0].numpy()
     np.testing.assert_allclose(probabilities, expected, atol=2e-4)
     labels, confidence = predict.labels_and_confidence(picture[None])
     np.testing.assert_array_equal(labels[0], probabilities.argmax(-1))

@@ -11,8 +11,7 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate, image_scores
 from deeplab_tf.export import saved_model
 from deeplab_tf.inference import predictor
-from deeplab_tf.inference.exported import open_artefact
-from deeplab_tf.inference.exported_labels import ArtefactLabeller
+from deeplab_tf.inference.exported import open_export
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +58,11 @@ def test_a_saved_model_predicts_the_same(exported, model):
 
 
 def test_a_saved_model_is_evaluated_like_its_run(run, model, exported):
-    labeller = ArtefactLabeller(open_artefact(str(exported)))
     results = [
         evaluate.evaluate(
             predict, run.config.data.dataset_dir, run.info, "val", detailed=True
         )
-        for predict in (predictor.make_predictor(model), labeller)
+        for predict in (predictor.make_predictor(model), open_export(str(exported)))
     ]
     first, second = (
         image_scores.class_pixels(result["pictures"], 3) for result in results

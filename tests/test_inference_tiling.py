@@ -25,7 +25,7 @@ class Blur:
     def features(self, pictures):
         return []
 
-    def __call__(self, pictures, means=()):
+    def probabilities(self, pictures, means=()):
         self.sizes.add(tuple(pictures.shape[1:3]))
         x = tf.cast(pictures, tf.float32) / 255
         kernel = tf.ones([2 * self.reach + 1] * 2 + [CLASSES, 1])
@@ -56,7 +56,7 @@ def test_tiles_cover_a_side_with_weights_of_sum_one(length, tile, overlap):
 @pytest.mark.parametrize("size", [(300, 401), (97, 200), (50, 60)])
 def test_a_local_model_gives_the_same_in_tiles(size):
     predict, x = Blur(2), pictures(*size)
-    whole = predict(x)[0].numpy()
+    whole = predict.probabilities(x)[0].numpy()
     labels, confidence = tiling.make_tiled(predict, 97, 0.5).labels_and_confidence(x)
     # Near a tile's border padding counts, with a weight near 0.
     np.testing.assert_allclose(confidence[0], whole.max(-1), atol=0.01)
@@ -74,7 +74,7 @@ def test_blend_equals_weighted_sum_by_hand():
     for (top, bottom), (left, right) in itertools.product(rows, columns):
         box = np.s_[top:bottom, left:right]
         weight = (window(bottom - top)[:, None] * window(right - left))[..., None]
-        total[box] += weight * predict(x[:, *box])[0].numpy()
+        total[box] += weight * predict.probabilities(x[:, *box])[0].numpy()
         norm[box] += weight
     np.testing.assert_allclose(
         tiled.labels_and_confidence(x)[1][0], (total / norm).max(-1), rtol=1e-4
@@ -123,9 +123,9 @@ def test_tiles_are_labelled_in_the_context_of_the_whole():
     x = pictures(97, 97)
     (features,) = predict.features(x)
     mean = tf.reduce_mean(features, [1, 2], keepdims=True)
-    own = predict(x).numpy()
-    np.testing.assert_allclose(predict(x, [mean]), own, rtol=1e-4)
-    assert np.abs(predict(x, [mean + 1]) - own).max() > 1e-4
+    own = predict.probabilities(x).numpy()
+    np.testing.assert_allclose(predict.probabilities(x, [mean]), own, rtol=1e-4)
+    assert np.abs(predict.probabilities(x, [mean + 1]) - own).max() > 1e-4
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(64, 0.5), (97, 1.0), (97, -0.1)])

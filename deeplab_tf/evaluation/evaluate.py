@@ -15,7 +15,7 @@ from deeplab_tf.evaluation import image_scores, metrics, significance
 from deeplab_tf.evaluation.boundary import BoundaryCounter
 from deeplab_tf.evaluation.calibration import CalibrationCounter
 from deeplab_tf.evaluation.image_scores import PictureScore
-from deeplab_tf.inference.predictor import Labeller
+from deeplab_tf.inference.predictor import Predictor
 
 Example = dict[str, tf.Tensor]
 
@@ -23,7 +23,7 @@ _HELD_BATCHES = 8  # waiting for pictures of their size
 
 
 def evaluate(
-    predict: Labeller,
+    predict: Predictor,
     dataset_dir: str,
     info: DatasetInfo,
     split: str,
@@ -136,7 +136,7 @@ def _against(comparison: Mapping[str, Any]) -> str:
 
 
 def _predict(
-    predict: Labeller, batch: list[tuple[int, Example]], detailed: bool
+    predict: Predictor, batch: list[tuple[int, Example]], detailed: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
     pictures = tf.stack([example["image"] for _, example in batch])
     if detailed:

@@ -12,8 +12,7 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate, image_scores
 from deeplab_tf.evaluation.image_scores import PictureScore
 from deeplab_tf.inference import exported, tiling
-from deeplab_tf.inference.exported_labels import ArtefactLabeller
-from deeplab_tf.inference.predictor import Labeller
+from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.runs import Run
 
 
@@ -66,15 +65,14 @@ def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> dict[str, 
 
 def _predictor(
     run: Run, options: EvaluateOptions
-) -> tuple[Labeller, str, dict[str, Any]]:
+) -> tuple[Predictor, str, dict[str, Any]]:
     """What labels the images, the suffix of its results, and its settings."""
     exports = {"savedmodel": options.saved_model, "tflite": options.tflite}
     given = {name: path for name, path in exports.items() if path}
     if len(given) > 1:
         raise UserError("give either --saved_model or --tflite.")
     for name, path in given.items():
-        labeller = ArtefactLabeller(exported.open_artefact(path))
-        return labeller, f".{name}", {"artefact": path}
+        return exported.open_export(path), f".{name}", {"artefact": path}
     several = len(tf.config.list_physical_devices("GPU")) > 1
     strategy = tf.distribute.MirroredStrategy() if several else None
     settings = {

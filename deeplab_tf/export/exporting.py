@@ -73,7 +73,7 @@ def proven(
     exact: bool,
     **averaging: Any,
 ) -> Iterator[pathlib.Path]:
-    """Yields a path to write an artefact to; it becomes `output` once it is proven.
+    """Yields a path to write an export to; it becomes `output` once it is proven.
 
     Then OUTPUT.proof.json lies beside it, and a summary is printed.
 
@@ -82,17 +82,17 @@ def proven(
       run: the run.
       model: its Keras model.
       exact: whether the format computes in float32 and must agree to rounding.
-      **averaging: scales and flip, where the artefact averages predictions.
+      **averaging: scales and flip, where the export averages predictions.
 
     Raises:
-      UserError: the artefact is worse than Keras; nothing is written.
+      UserError: the export is worse than Keras; nothing is written.
     """
     from deeplab_tf.export import proof
     from deeplab_tf.inference import exported
 
     with files.replacing(output) as temporary:
         yield temporary
-        opened = exported.open_artefact(str(temporary))
+        opened = exported.open_export(str(temporary))
         examples = proof.sample(
             run, FLAGS.check_pictures, dataset_dir=FLAGS.dataset_dir
         )

@@ -16,7 +16,7 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import metrics
 from deeplab_tf.export.tflite import inspection
 from deeplab_tf.inference import timing
-from deeplab_tf.inference.exported import Artefact, restore, to_labels
+from deeplab_tf.inference.exported import Export, restore, to_labels
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.runs import Run
 
@@ -29,12 +29,12 @@ MAX_RELATIVE_DIFFERENCE = 1e-3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How near an artefact is to Keras, over the pixels of some pictures.
+    """How near an export is to Keras, over the pixels of some pictures.
 
     Attributes:
       num_pictures: compared.
       pixel_agreement: share of pixels of the same class.
-      max_difference, mean_difference: of the logits; None where the artefact gives
+      max_difference, mean_difference: of the logits; None where the export gives
         none.
       logit_range: highest less lowest of Keras' logits.
       keras_miou, miou: against the labels of the same pictures; None without labels.
@@ -50,7 +50,7 @@ class Agreement:
 
     @property
     def miou_drop(self) -> float:
-        """What the artefact loses of Keras' mIoU; 0 without labels."""
+        """What the export loses of Keras' mIoU; 0 without labels."""
         if self.miou is None or self.keras_miou is None:
             return 0.0
         return self.keras_miou - self.miou
@@ -126,32 +126,35 @@ def random_pictures(channels: int, count: int) -> list[np.ndarray]:
 
 def compare(
     model: keras.Model,
-    artefact: Artefact,
+    export: Export,
     examples: Iterable[Example],
     info: DatasetInfo,
     *,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
 ) -> Agreement:
-    """Runs both on the same pictures, each fitted to the artefact's size.
+    """Runs both on the same pictures, each fitted to the export's size.
 
     Pixels that fitting added are left out.
 
     Args:
       model: float32 [B, H, W, C] -> logits [B, H, W, K].
-      artefact: exported from it.
+      export: exported from it.
       examples: pictures and, where known, labels; at least one.
       info: the data set's classes.
-      scales: over which the artefact averages its labels' probabilities.
+      scales: over which the export averages its labels' probabilities.
       flip: whether it averages with the mirrored picture, too.
     """
     expect = _make_expect(model, scales, flip)
     agreeing, sizes, differences, bounds = 0, [], [], []
     matrices = np.zeros([2] + [info.num_classes] * 2, np.int64)
     for picture, truth in examples:
-        fitted, box = artefact.fit(picture)
+        fitted, box = export.fit(picture)
         logits, labels = (value[0][box] for value in expect(fitted))
-        outputs = {name: y[0][box] for name, y in artefact.call(fitted).items()}
+        outputs = {
+            name: y[0][box]
+            for name, y in export.runner(fitted, export.runner.names).items()
+        }
         given = to_labels(outputs)
         agreeing += int((labels == given).sum())
         sizes.append(labels.size)
@@ -190,24 +193,24 @@ def _miou(matrix: np.ndarray, info: DatasetInfo) -> float | None:
 
 
 def report(
-    artefact: Artefact, agreement: Agreement, run: Run, *, measure: bool = True
+    export: Export, agreement: Agreement, run: Run, *, measure: bool = True
 ) -> dict[str, Any]:
     """What the file beside an export says: size, agreement, speed, operations.
 
     Args:
-      artefact: the export.
+      export: the export.
       agreement: what `compare` found.
       run: the run.
       measure: runs it on one thread and on all, in processes of their own, at the
-        artefact's size or the run's crop; on this machine, as busy as it is.
+        export's size or the run's crop; on this machine, as busy as it is.
     """
-    path = str(artefact.path)
+    path = str(export.path)
     height, width = run.config.data.crop_size
-    size = artefact.nearest_size((height, width))
+    size = export.nearest_size((height, width))
     threads = sorted({1, timing.all_threads()}) if measure else []
     result = {
-        "format": artefact.format,
-        "num_bytes": artefact.num_bytes,
+        "format": export.format,
+        "num_bytes": export.num_bytes,
         "agreement": dataclasses.asdict(agreement),
         "size": size,
         "speed": [
@@ -215,8 +218,8 @@ def report(
             for num_threads in threads
         ],
     }
-    if artefact.format == "TFLite":
-        kinds = inspection.operations(artefact.path.read_bytes())
+    if export.format == "TFLite":
+        kinds = inspection.operations(export.path.read_bytes())
         result["operations"] = [dataclasses.asdict(kind) for kind in kinds]
     return result
 
@@ -232,7 +235,7 @@ def _make_expect(
     @tf.function(input_signature=[spec])
     def call(pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = model(pictures, training=False)
-        scores = predict(pictures) if predict else logits
+        scores = predict.probabilities(pictures) if predict else logits
         return logits, tf.argmax(scores, -1, output_type=tf.int32)
 
     return lambda pictures: tuple(y.numpy() for y in call(np.float32(pictures)))

@@ -13,11 +13,11 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework import convert_to_constants
 
 from deeplab_tf import files
 from deeplab_tf.data import records
 from deeplab_tf.export import encoded_image
+from deeplab_tf.inference.freezing import freeze
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.inference.runners.saved_model import RUN_JSON
 from deeplab_tf.network import folding
@@ -55,13 +55,6 @@ def save(
     server = Server(frozen, run, scales, flip, max_pixels)
     tf.saved_model.save(server, str(path), signatures=server.signatures())
     files.write_json(path / RUN_JSON, run.to_dict())
-
-
-def freeze(
-    function: tf.types.experimental.ConcreteFunction,
-) -> tf.types.experimental.ConcreteFunction:
-    """The function with its variables as constants; its outputs become a list."""
-    return convert_to_constants.convert_variables_to_constants_v2(function)
 
 
 class Server(tf.Module):
@@ -104,7 +97,7 @@ class Server(tf.Module):
     def serve_pictures(self, pictures: tf.Tensor) -> Outputs:
         """Pictures of one size: labels [B, H, W], probabilities [B, H, W, K]."""
         pictures = self._check(pictures)
-        probabilities = self._predict(pictures)
+        probabilities = self._predict.probabilities(pictures)
         return {"labels": _labels(probabilities), "probabilities": probabilities}
 
     def serve_logits(self, pictures: tf.Tensor) -> Outputs:
@@ -125,7 +118,7 @@ class Server(tf.Module):
             picture = encoded_image.decode(
                 content, self._info.channels, MAX_SIDE, self._max_pixels
             )
-            probabilities = self._predict(picture[None])[0]
+            probabilities = self._predict.probabilities(picture[None])[0]
             labels = _labels(probabilities)
             confidence = tf.reduce_max(probabilities, -1)
             return _ragged(labels), _ragged(confidence), tf.shape(labels)
@@ -184,8 +177,7 @@ class _Function(keras.layers.Layer):
         self._num_classes = num_classes
 
     def call(self, pictures: tf.Tensor) -> tf.Tensor:
-        (logits,) = self._function(pictures)
-        return logits
+        return self._function(pictures)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (*input_shape[:3], self._num_classes)

@@ -16,7 +16,7 @@ from deeplab_tf.data.conversion import listing
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import coloring, contact_sheet
-from deeplab_tf.inference.predictor import Labeller
+from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.inference.submission import Submission
 
 # name without ending, image uint8 [H, W, C], labels [H, W] where known
@@ -93,7 +93,7 @@ def read_examples(dataset_dir: str, info: DatasetInfo, split: str) -> Iterator[E
 
 def draw(
     examples: Iterable[Example],
-    predict: Labeller,
+    predict: Predictor,
     info: DatasetInfo,
     output_dir: str,
     *,

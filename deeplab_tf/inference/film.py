@@ -14,7 +14,7 @@ from deeplab_tf import cli, files
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import drawing
-from deeplab_tf.inference.predictor import Labeller
+from deeplab_tf.inference.predictor import Predictor
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 # Compression changes colours a little, so class numbers cannot be kept in a film.
@@ -28,7 +28,7 @@ def is_film(path: str) -> bool:
 
 def draw(
     path: str,
-    predict: Labeller,
+    predict: Predictor,
     info: DatasetInfo,
     output_dir: str,
     *,

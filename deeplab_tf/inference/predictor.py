@@ -1,4 +1,4 @@
-"""From pictures to labels: scales, flip, any size, one device or several."""
+"""From images to labels: scales, flip, any size, one device or several."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -6,33 +6,42 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import convert_to_constants
 
+from deeplab_tf.inference.freezing import freeze
 from deeplab_tf.network.context.aspp import IMAGE_POOLING
 from deeplab_tf.network.layers.resize import resize
 
 PIXEL_TYPES = (tf.uint8, tf.float32)
 
 
-class Labeller(Protocol):
-    """Whatever labels pictures: a model, one that works in tiles, an export."""
+class Predictor(Protocol):
+    """Whatever labels images: a model, one that works in tiles, an opened export."""
 
-    def labels(self, pictures: Any) -> np.ndarray:
-        """Pictures [B, H, W, C], uint8 or float in [0, 255] -> uint8 [B, H, W]."""
+    def labels(self, images: Any) -> np.ndarray:
+        """Images [B, H, W, C] in [0, 255] -> `label_type` [B, H, W]."""
         ...
 
     def labels_and_confidence(
-        self, pictures: Any
+        self, images: Any
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The labels and, where known, the winners' probabilities [B, H, W]."""
         ...
 
+    def probabilities(self, images: Any) -> Any:
+        """Images [B, H, W, C] in [0, 255] -> float32 [B, H, W, K]."""
+        ...
 
-class Predictor:
+
+def label_type(num_classes: int | None) -> type[np.generic]:
+    """What holds the labels: a byte where that is enough; None: not known."""
+    return np.uint8 if num_classes and num_classes <= 256 else np.int32
+
+
+class ModelPredictor:
     """A model with its test-time averaging; see `make_predictor`.
 
-    What a network knows of a whole picture it takes from the mean of its features. A
-    part of a picture is therefore labelled as in the whole when it is given the
+    What a network knows of a whole image it takes from the mean of its features. A
+    part of a image is therefore labelled as in the whole when it is given the
     whole's mean features: `features` gives maps to take the means of.
     """
 
@@ -52,49 +61,49 @@ class Predictor:
         self._strategy = strategy
         self._functions: dict[Any, Callable[..., Any]] = {}
 
-    def __call__(
-        self, pictures: tf.Tensor, means: Sequence[tf.Tensor] = ()
+    def probabilities(
+        self, images: tf.Tensor, means: Sequence[tf.Tensor] = ()
     ) -> tf.Tensor:
-        """Returns probabilities float32 [B, H, W, K].
+        """Returns float32 [B, H, W, K].
 
         Args:
-          pictures: uint8 or float32 [B, H, W, C].
-          means: mean features [1, 1, 1, D] of the whole that the pictures are parts
-            of, one for each map of `features`; empty: the pictures' own.
+          images: uint8 or float32 [B, H, W, C].
+          means: mean features [1, 1, 1, D] of the whole that the images are parts
+            of, one for each map of `features`; empty: the images' own.
         """
-        return self._apply(self._probabilities, pictures, *means)
+        return self._apply(self._probabilities, images, *means)
 
-    def features(self, pictures: tf.Tensor) -> list[tf.Tensor]:
+    def features(self, images: tf.Tensor) -> list[tf.Tensor]:
         """The maps [B, h, w, D] whose means count, one for each scale and flip.
 
         None for networks without image pooling, or with one of a fixed window.
         """
         if not self._parts:
             return []
-        maps = self._apply(self._features, pictures)
+        maps = self._apply(self._features, images)
         return list(maps) if isinstance(maps, list | tuple) else [maps]
 
     @property
     def spacings(self) -> list[float]:
-        """Pixels of the picture from cell to cell of each map of `features`."""
+        """Pixels of the image from cell to cell of each map of `features`."""
         stride = self._model.get_layer("padding").stride
         return [stride / scale for scale, _ in self._views()]
 
-    def labels(self, pictures: Any) -> np.ndarray:
-        """As in `Labeller`."""
-        return self._apply(self._labels, pictures).numpy()
+    def labels(self, images: Any) -> np.ndarray:
+        """As in `Predictor`."""
+        return self._apply(self._labels, images).numpy()
 
-    def labels_and_confidence(self, pictures: Any) -> tuple[np.ndarray, np.ndarray]:
-        """As in `Labeller`."""
-        labels, confidence = self._apply(self._labels_and_confidence, pictures)
+    def labels_and_confidence(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+        """As in `Predictor`."""
+        labels, confidence = self._apply(self._labels_and_confidence, images)
         return labels.numpy(), confidence.numpy()
 
-    def _probabilities(self, pictures: tf.Tensor, *means: tf.Tensor) -> tf.Tensor:
-        size = tf.shape(pictures)[1:3]
+    def _probabilities(self, images: tf.Tensor, *means: tf.Tensor) -> tf.Tensor:
+        size = tf.shape(images)[1:3]
         total = tf.zeros([], tf.float32)
         for index, (scale, flip) in enumerate(self._views()):
             x = tf.nn.softmax(
-                self._logits(_view(pictures, scale, flip), *means[index : index + 1])
+                self._logits(_view(images, scale, flip), *means[index : index + 1])
             )
             x = x if scale == 1.0 else resize(x, size)
             total += x[:, :, ::-1] if flip else x
@@ -105,41 +114,41 @@ class Predictor:
         flips = (False, True) if self._flip else (False,)
         return [(scale, flip) for scale in self._scales for flip in flips]
 
-    def _features(self, pictures: tf.Tensor) -> list[tf.Tensor]:
-        views = [_view(pictures, scale, flip) for scale, flip in self._views()]
+    def _features(self, images: tf.Tensor) -> list[tf.Tensor]:
+        views = [_view(images, scale, flip) for scale, flip in self._views()]
         return [self._parts[0](view, training=False) for view in views]
 
-    def _logits(self, pictures: tf.Tensor, *mean: tf.Tensor) -> tf.Tensor:
-        pictures = tf.cast(pictures, tf.float32)
+    def _logits(self, images: tf.Tensor, *mean: tf.Tensor) -> tf.Tensor:
+        images = tf.cast(images, tf.float32)
         if mean:
-            return self._parts[1]([pictures, *mean], training=False)
-        return self._model(pictures, training=False)
+            return self._parts[1]([images, *mean], training=False)
+        return self._model(images, training=False)
 
-    def _labels(self, pictures: tf.Tensor) -> tf.Tensor:
+    def _labels(self, images: tf.Tensor) -> tf.Tensor:
         # Softmax does not change which class is highest.
         averages = self._flip or self._scales != (1.0,)
-        scores = (self._probabilities if averages else self._logits)(pictures)
+        scores = (self._probabilities if averages else self._logits)(images)
         return _highest(scores)
 
-    def _labels_and_confidence(self, pictures: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _labels_and_confidence(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
         if self._flip or self._scales != (1.0,):
-            probabilities = self._probabilities(pictures)
+            probabilities = self._probabilities(images)
             return _highest(probabilities), tf.reduce_max(probabilities, -1)
-        logits = self._logits(pictures)
+        logits = self._logits(images)
         # The winner's softmax, without those of all the others.
         above = logits - tf.reduce_max(logits, -1, keepdims=True)
         return _highest(logits), 1.0 / tf.reduce_sum(tf.exp(above), -1)
 
     def _apply(
-        self, function: Callable[..., Any], pictures: Any, *means: tf.Tensor
+        self, function: Callable[..., Any], images: Any, *means: tf.Tensor
     ) -> Any:
-        pictures = tf.convert_to_tensor(pictures)
-        if pictures.dtype not in PIXEL_TYPES:
-            pictures = tf.cast(pictures, tf.float32)
-        traced = self._function(function, pictures.dtype, means)
+        images = tf.convert_to_tensor(images)
+        if images.dtype not in PIXEL_TYPES:
+            images = tf.cast(images, tf.float32)
+        traced = self._function(function, images.dtype, means)
         if self._strategy is None:
-            return traced(pictures, *means)
-        return _on_replicas(self._strategy, traced, pictures, *means)
+            return traced(images, *means)
+        return _on_replicas(self._strategy, traced, images, *means)
 
     def _function(
         self, function: Callable[..., Any], dtype: tf.DType, means: Sequence[tf.Tensor]
@@ -159,13 +168,13 @@ class Predictor:
                 lambda *values: strategy.run(function, values), reduce_retracing=True
             )
         shape = [None, None, None, self._model.input_shape[-1]]
-        specs = [tf.TensorSpec(shape, dtype, "pictures")]
+        specs = [tf.TensorSpec(shape, dtype, "images")]
         specs += [
             tf.TensorSpec(mean.shape, mean.dtype, f"mean_{index}")
             for index, mean in enumerate(means)
         ]
         traced = tf.function(function).get_concrete_function(*specs)
-        return _freeze(traced) if self._frozen else traced
+        return freeze(traced) if self._frozen else traced
 
 
 def make_predictor(
@@ -175,8 +184,8 @@ def make_predictor(
     flip: bool = False,
     frozen: bool = False,
     strategy: tf.distribute.Strategy | None = None,
-) -> Predictor:
-    """Returns a model as a function from pictures to probabilities or labels.
+) -> ModelPredictor:
+    """Returns a model as a function from images to probabilities or labels.
 
     Softmax maps are averaged over the scales, with and without the flip, as the
     paper does; with one scale and no flip it is the softmax of the logits.
@@ -184,21 +193,21 @@ def make_predictor(
     Args:
       model: gives logits [B, H, W, K] from float32 [B, H, W, C] in [0, 255].
       scales: factors on both sides; a scaled side is rounded down.
-      flip: adds the mirrored picture at every scale.
+      flip: adds the mirrored image at every scale.
       frozen: takes the weights as they are now, as constants: faster by a tenth or
         more, for a model that does not change any more.
-      strategy: under whose scope the model was built, to share out the pictures of a
+      strategy: under whose scope the model was built, to share out the images of a
         batch among its replicas; None: one device.
     """
     single = strategy is None or strategy.num_replicas_in_sync == 1
-    return Predictor(
+    return ModelPredictor(
         model, scales, flip, frozen and single, None if single else strategy
     )
 
 
-def _view(pictures: tf.Tensor, scale: float, flip: bool) -> tf.Tensor:
-    """The pictures as float32, scaled and mirrored."""
-    x = tf.cast(pictures, tf.float32)
+def _view(images: tf.Tensor, scale: float, flip: bool) -> tf.Tensor:
+    """The images as float32, scaled and mirrored."""
+    x = tf.cast(images, tf.float32)
     x = x[:, :, ::-1] if flip else x
     if scale == 1.0:
         return x
@@ -207,7 +216,7 @@ def _view(pictures: tf.Tensor, scale: float, flip: bool) -> tf.Tensor:
 
 
 def _split_at_mean(model: keras.Model) -> tuple[keras.Model, ...]:
-    """(picture -> map, (picture, mean of map) -> logits), where a mean is taken."""
+    """(image -> map, (image, mean of map) -> logits), where a mean is taken."""
     found = [layer for layer in model.layers if layer.name == IMAGE_POOLING]
     if not found or not isinstance(found[0], keras.layers.GlobalAveragePooling2D):
         return ()
@@ -219,29 +228,20 @@ def _split_at_mean(model: keras.Model) -> tuple[keras.Model, ...]:
 
 
 def _highest(scores: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), tf.uint8)
-
-
-def _freeze(function: Any) -> Callable[..., Any]:
-    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
-
-    def call(*inputs: tf.Tensor) -> Any:
-        outputs = frozen(*inputs)
-        return outputs[0] if len(outputs) == 1 else outputs
-
-    return call
+    kind = label_type(scores.shape[-1])
+    return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), kind)
 
 
 def _on_replicas(
     strategy: tf.distribute.Strategy,
     function: Callable[..., Any],
-    pictures: tf.Tensor,
+    images: tf.Tensor,
     *means: tf.Tensor,
 ) -> Any:
-    """Splits the batch, repeating the last picture where it does not go even."""
-    count, replicas = len(pictures), strategy.num_replicas_in_sync
+    """Splits the batch, repeating the last image where it does not go even."""
+    count, replicas = len(images), strategy.num_replicas_in_sync
     padding = -count % replicas
-    padded = tf.concat([pictures, tf.repeat(pictures[-1:], padding, axis=0)], 0)
+    padded = tf.concat([images, tf.repeat(images[-1:], padding, axis=0)], 0)
     parts = tf.split(padded, replicas)
     values = strategy.experimental_distribute_values_from_function(
         lambda context: parts[context.replica_id_in_sync_group]

@@ -17,8 +17,7 @@ from deeplab_tf.config.options import PredictOptions
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import coloring, drawing, exported, tiling
-from deeplab_tf.inference.exported_labels import ArtefactLabeller
-from deeplab_tf.inference.predictor import Labeller
+from deeplab_tf.inference.predictor import Predictor
 
 
 class Segmenter:
@@ -28,7 +27,7 @@ class Segmenter:
       info: names and colours of the classes.
     """
 
-    def __init__(self, predict: Labeller, info: DatasetInfo) -> None:
+    def __init__(self, predict: Predictor, info: DatasetInfo) -> None:
         self._predict = predict
         self.info = info
 
@@ -106,8 +105,8 @@ def load(
         return Segmenter(tiling.open_predictor(run, options), run.info)
     if options != PredictOptions():
         raise UserError(f"{path}: is no run folder, so it takes no options.")
-    opened = exported.open_artefact(str(path))
+    opened = exported.open_export(str(path))
     if not opened.run:
         raise UserError(f"{path}: does not tell its classes; it is not from export/.")
     info = DatasetInfo.from_dict(opened.run["dataset"], str(path))
-    return Segmenter(ArtefactLabeller(opened), info)
+    return Segmenter(opened, info)

@@ -1,4 +1,4 @@
-"""Pictures larger than memory, labelled in overlapping tiles."""
+"""Images larger than memory, labelled in overlapping tiles."""
 
 import dataclasses
 import itertools
@@ -11,11 +11,16 @@ import tensorflow as tf
 from deeplab_tf import runs
 from deeplab_tf.config.options import MIN_TILE, PredictOptions
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference.predictor import Labeller, Predictor, make_predictor
+from deeplab_tf.inference.predictor import (
+    ModelPredictor,
+    Predictor,
+    label_type,
+    make_predictor,
+)
 from deeplab_tf.runs import Run
 
 # Tiles start at multiples of the largest output stride and have 32 k + 1 pixels a
-# side, so that their features lie where those of the whole picture would.
+# side, so that their features lie where those of the whole image would.
 _STEP = 32
 _WINDOW_POWER = 4
 DEFAULT_OVERLAP = 0.5
@@ -24,12 +29,12 @@ MAX_OVERLAP = 0.9
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TiledPredictor:
-    """Labels pictures tile by tile; an `inference.Labeller`.
+    """Labels images tile by tile; a `Predictor`.
 
-    A first pass over the tiles takes the picture's mean features, so that each tile
+    A first pass over the tiles takes the image's mean features, so that each tile
     is labelled in the context of the whole. The tiles' probabilities are then averaged
     with weights that fall to 0 well before a tile's border, where padding shows. One
-    row of tiles is held at a time: memory grows with a picture's width, not with its
+    row of tiles is held at a time: memory grows with a image's width, not with its
     height.
 
     Attributes:
@@ -38,41 +43,50 @@ class TiledPredictor:
       overlap: share of a tile that its neighbour covers too, in [0, 0.9].
     """
 
-    predict: Predictor
+    predict: ModelPredictor
     tile_size: int
     overlap: float = DEFAULT_OVERLAP
 
-    def labels(self, pictures: Any) -> np.ndarray:
-        """Pictures [B, H, W, C] -> uint8 [B, H, W]."""
-        return self.labels_and_confidence(pictures)[0]
+    def labels(self, images: Any) -> np.ndarray:
+        """As in `Predictor`."""
+        return self.labels_and_confidence(images)[0]
 
-    def labels_and_confidence(self, pictures: Any) -> tuple[np.ndarray, np.ndarray]:
+    def labels_and_confidence(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
         """The labels and the winners' blended probabilities, float32 [B, H, W]."""
-        results = [self._one(picture) for picture in np.asarray(pictures)]
+        results = [self._one(image) for image in np.asarray(images)]
         labels, confidence = zip(*results, strict=True)
         return np.stack(labels), np.stack(confidence)
 
-    def _one(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        height, width = picture.shape[:2]
-        labels = np.empty((height, width), np.uint8)
+    def probabilities(self, images: Any) -> np.ndarray:
+        """As in `Predictor`; all of them are held at once."""
+        return np.stack(
+            [
+                np.concatenate([band for _, band in self._bands(x, self._means(x))])
+                for x in np.asarray(images)
+            ]
+        )
+
+    def _one(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        height, width = image.shape[:2]
+        parts = []
         confidence = np.empty((height, width), np.float32)
-        for top, band in self._bands(picture, self._means(picture)):
+        for top, band in self._bands(image, self._means(image)):
             rows = slice(top, top + len(band))
-            labels[rows] = band.argmax(-1)
+            parts.append(band.argmax(-1).astype(label_type(band.shape[-1])))
             confidence[rows] = band.max(-1)
             del band  # or two would be held while the next is made
-        return labels, confidence
+        return np.concatenate(parts), confidence
 
-    def _means(self, picture: np.ndarray) -> list[tf.Tensor]:
-        """Mean features of the whole picture, [1, 1, 1, D] for each scale and flip."""
+    def _means(self, image: np.ndarray) -> list[tf.Tensor]:
+        """Mean features of the whole image, [1, 1, 1, D] for each scale and flip."""
         rows, columns = (
-            places(side, self.tile_size, self.overlap) for side in picture.shape[:2]
+            places(side, self.tile_size, self.overlap) for side in image.shape[:2]
         )
         if len(rows) == len(columns) == 1:
             return []
         sums: list[Any] = []
         for (top, down), (left, across) in itertools.product(rows, columns):
-            tile = picture[None, top : top + len(down), left : left + len(across)]
+            tile = image[None, top : top + len(down), left : left + len(across)]
             maps = self.predict.features(tf.constant(tile))
             parts = [
                 _weighted_sum(x[0], down, across, spacing)
@@ -82,28 +96,28 @@ class TiledPredictor:
         return [(x[:-1] / x[-1])[None, None, None] for x in sums]
 
     def _bands(
-        self, picture: np.ndarray, means: list[tf.Tensor]
+        self, image: np.ndarray, means: list[tf.Tensor]
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yields finished rows of the blended probabilities with the first's place."""
-        rows = places(picture.shape[0], self.tile_size, self.overlap)
-        ends = [*(top for top, _ in rows[1:]), picture.shape[0]]
+        rows = places(image.shape[0], self.tile_size, self.overlap)
+        ends = [*(top for top, _ in rows[1:]), image.shape[0]]
         held = np.zeros((0, 1, 1), np.float32)
         for (top, weight), end in zip(rows, ends, strict=True):
-            band = self._row(picture[top : top + len(weight)], means)
+            band = self._row(image[top : top + len(weight)], means)
             band *= weight[:, None, None]
             band[: len(held)] += held
             yield top, band[: end - top]
             held = band[end - top :].copy()
             del band
 
-    def _row(self, picture: np.ndarray, means: list[tf.Tensor]) -> np.ndarray:
+    def _row(self, image: np.ndarray, means: list[tf.Tensor]) -> np.ndarray:
         """Blended probabilities of one row of tiles, float32 [h, W, K]."""
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         row = np.zeros((0,), np.float32)
         for left, weight in places(width, self.tile_size, self.overlap):
             box = slice(left, left + len(weight))
-            tile = tf.constant(picture[None, :, box])
-            probabilities = self.predict(tile, means)[0].numpy()
+            tile = tf.constant(image[None, :, box])
+            probabilities = self.predict.probabilities(tile, means)[0].numpy()
             if not row.size:
                 row = np.zeros((height, width, probabilities.shape[-1]), np.float32)
             row[:, box] += weight[:, None] * probabilities
@@ -124,7 +138,7 @@ def _weighted_sum(
 
 def open_predictor(
     run: Run, options: PredictOptions, strategy: tf.distribute.Strategy | None = None
-) -> Labeller:
+) -> Predictor:
     """The run's model as the options want it.
 
     Args:
@@ -150,7 +164,7 @@ def open_predictor(
 
 
 def make_tiled(
-    predict: Predictor, tile_size: int, overlap: float = DEFAULT_OVERLAP
+    predict: ModelPredictor, tile_size: int, overlap: float = DEFAULT_OVERLAP
 ) -> TiledPredictor:
     """Checks the tile's size and overlap and rounds the size to 32 k + 1.
 
@@ -170,7 +184,7 @@ def make_tiled(
 def places(length: int, tile: int, overlap: float) -> list[tuple[int, np.ndarray]]:
     """Starts of the tiles along a side, and the weights of each one's pixels.
 
-    The last tile ends with the picture and may be up to 31 pixels longer. Weights are
+    The last tile ends with the image and may be up to 31 pixels longer. Weights are
     a power of the Hann window, divided by the sum of all tiles' windows at that place.
     """
     step = max(1, int(tile * (1 - overlap)) // _STEP) * _STEP

@@ -21,11 +21,11 @@ _CODE = (
 def measure(
     path: str, size: tuple[int, int], channels: int, num_threads: int, runs: int = 8
 ) -> dict[str, Any]:
-    """Loads an artefact in a fresh process and runs it on a random picture.
+    """Loads an export in a fresh process and runs it on a random picture.
 
     Args:
-      path: of the artefact.
-      size: height, width of the picture, where the artefact takes any.
+      path: of the export.
+      size: height, width of the picture, where the export takes any.
       channels: of the picture.
       num_threads: of the computation.
       runs: timed ones, after some to warm up.
@@ -53,10 +53,10 @@ def child(path: str, num_threads: int, runs: int, shape: str) -> None:
     height, width, channels = map(int, shape.split(","))
     before = memory("VmRSS")
     start = time.perf_counter()
-    opened = exported.open_artefact(path, num_threads)
+    opened = exported.open_export(path, num_threads)
     load_seconds = time.perf_counter() - start
     picture = random_picture(*opened.nearest_size((height, width)), channels)
-    times = milliseconds({"": lambda: opened.infer(picture)}, runs)[""]
+    times = milliseconds({"": lambda: opened.runner.infer(picture)}, runs)[""]
     print(
         json.dumps(
             {

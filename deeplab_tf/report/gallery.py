@@ -11,7 +11,7 @@ from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.evaluation import evaluate, image_scores
 from deeplab_tf.evaluation.image_scores import PictureScore
 from deeplab_tf.inference import coloring
-from deeplab_tf.inference.predictor import Labeller
+from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.report import page
 
 _PANEL_WIDTH = 280  # pixels of a panel; four stand side by side
@@ -43,7 +43,7 @@ def choose(
 
 def draw(
     chosen: Mapping[str, Sequence[Chosen]],
-    predict: Labeller,
+    predict: Predictor,
     dataset_dir: str,
     info: DatasetInfo,
     split: str,
@@ -106,7 +106,7 @@ def _examples(
 
 
 def _panels(
-    example: evaluate.Example, predict: Labeller, info: DatasetInfo
+    example: evaluate.Example, predict: Predictor, info: DatasetInfo
 ) -> np.ndarray:
     """Picture | labels | prediction | errors, uint8 [h, 4 w + gaps, 3]."""
     image = coloring.as_rgb(

@@ -115,7 +115,7 @@ class RunLog:
         return [
             coloring.side_by_side(
                 example["image"].numpy(),
-                predict(example["image"][None])[0].numpy().argmax(-1),
+                predict.probabilities(example["image"][None])[0].numpy().argmax(-1),
                 info.colormap,
                 example["labels"].numpy(),
             )

@@ -14,8 +14,8 @@ from tensorflow.lite.python.convert import ConverterError
 import deeplab_tf
 from deeplab_tf import cli
 from deeplab_tf.errors import UserError
-from deeplab_tf.export.saved_model import freeze
 from deeplab_tf.export.tflite import inspection, model_metadata
+from deeplab_tf.inference.freezing import freeze
 from deeplab_tf.network import folding
 from deeplab_tf.network.layers import atrous
 from deeplab_tf.network.quantized.quantize import is_quantized
@@ -181,7 +181,6 @@ def _function(network: keras.Model, size: Size, output_type: str) -> Any:
 
     @tf.function(input_signature=[spec])
     def named(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-        (output,) = frozen(pictures)
-        return {output_type: output}
+        return {output_type: frozen(pictures)}
 
     return named.get_concrete_function()

@@ -1,1 +1,39 @@
 """One file a format of exported models: how it is run."""
+
+from collections.abc import Collection
+from typing import Any, Protocol
+
+import numpy as np
+
+Size = tuple[int, int]
+
+
+class Runner(Protocol):
+    """An exported model, loaded by its runtime.
+
+    Attributes:
+      run: what run.json holds; empty in a file from elsewhere.
+      names: of the outputs that it can give: "labels" [B, H, W]; "logits" and
+        "probabilities", float32 [B, H, W, K].
+      sizes: height, width of the images that it takes; empty: any.
+      channels: of its images.
+    """
+
+    run: dict[str, Any]
+    names: Collection[str]
+    sizes: tuple[Size, ...] = ()
+    channels: int
+
+    def __call__(
+        self, images: np.ndarray, names: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """Images [B, h, w, C] in 0..255 -> the outputs of these names, some of its own.
+
+        The network runs once, also for several names, where one function of the export
+        gives them all.
+        """
+        ...
+
+    def infer(self, images: np.ndarray) -> Any:
+        """Runs it once as a server would, for timing."""
+        ...

@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -11,31 +11,30 @@ import tensorflow as tf
 
 from deeplab_tf import files
 from deeplab_tf.inference.predictor import make_predictor
+from deeplab_tf.inference.runners import Runner
 from deeplab_tf.runs import RUN_FILE
 
 
-class KerasRunner:
-    """A .keras file with its model.
+class KerasRunner(Runner):
+    """A .keras file with its model; a `Runner`."""
 
-    Attributes:
-      run: what run.json holds; empty in a file from elsewhere.
-    """
+    names = ("logits",)
 
     def __init__(self, path: pathlib.Path) -> None:
         with files.open_zip(path) as archive:
             has_run = RUN_FILE in archive.namelist()
-            self.run: dict[str, Any] = (
-                json.loads(archive.read(RUN_FILE)) if has_run else {}
-            )
+            self.run = json.loads(archive.read(RUN_FILE)) if has_run else {}
         self._model = keras.models.load_model(path, compile=False, safe_mode=True)
         self._predict = make_predictor(self._model, frozen=True)
+        self.channels = self._model.input_shape[-1]
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        """uint8 [B, H, W, C] -> logits."""
-        logits = self._model(tf.cast(pictures, tf.float32), training=False)
+    def __call__(
+        self, images: np.ndarray, names: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """As in `Runner`."""
+        logits = self._model(tf.cast(images, tf.float32), training=False)
         return {"logits": np.asarray(logits)}
 
-    @property
-    def infer(self) -> Callable[[np.ndarray], Any]:
-        """Runs it for the labels alone, for timing."""
-        return self._predict.labels
+    def infer(self, images: np.ndarray) -> Any:
+        """As in `Runner`."""
+        return self._predict.labels(images)

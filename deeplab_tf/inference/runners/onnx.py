@@ -2,23 +2,20 @@
 
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.inference.runners import Runner
 from deeplab_tf.runs import RUN_FILE
 
 EXTRA = "ONNX needs more packages: pip install 'deeplab-tf[onnx]' (or '.[onnx]')."
 
 
-class ONNXRunner:
-    """An .onnx file in ONNX Runtime.
-
-    Attributes:
-      run: what run.json holds.
-    """
+class ONNXRunner(Runner):
+    """An .onnx file in ONNX Runtime; a `Runner`."""
 
     def __init__(self, path: pathlib.Path, num_threads: int | None = None) -> None:
         try:
@@ -29,15 +26,25 @@ class ONNXRunner:
         options.intra_op_num_threads = num_threads or 0
         self._session = onnxruntime.InferenceSession(str(path), options)
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.run: dict[str, Any] = json.loads(metadata.get(RUN_FILE, "{}"))
-        self._names = [output.name for output in self._session.get_outputs()]
+        self.run = json.loads(metadata.get(RUN_FILE, "{}"))
+        self.names = [output.name for output in self._session.get_outputs()]
+        (self._input,) = self._session.get_inputs()
+        self.channels = self._input.shape[-1]
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        """uint8 [B, H, W, C] -> labels and logits."""
-        outputs = self._session.run(self._names, {"pictures": pictures})
-        return dict(zip(self._names, outputs, strict=True))
+    def __call__(
+        self, images: np.ndarray, names: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """As in `Runner`."""
+        names = list(names)
+        outputs = self._session.run(names, {self._input.name: self._prepare(images)})
+        return dict(zip(names, outputs, strict=True))
 
-    @property
-    def infer(self) -> Callable[[np.ndarray], Any]:
-        """Runs it for the labels alone, for timing."""
-        return lambda pictures: self._session.run(["labels"], {"pictures": pictures})
+    def infer(self, images: np.ndarray) -> Any:
+        """As in `Runner`."""
+        return self(images, ["labels"])
+
+    def _prepare(self, images: np.ndarray) -> np.ndarray:
+        """The images in the input's type."""
+        if "uint8" in self._input.type:
+            return np.round(images).astype(np.uint8)
+        return images.astype(np.float32)

@@ -1,6 +1,7 @@
 """Runs SavedModels of export/."""
 
 import pathlib
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,34 +10,47 @@ from tensorflow.python.saved_model import loader_impl
 
 from deeplab_tf import files
 from deeplab_tf.inference import graph_operations
+from deeplab_tf.inference.runners import Runner
 from deeplab_tf.runs import RUN_FILE
 
 RUN_JSON = pathlib.PurePath("assets.extra", RUN_FILE)
+# The signature that gives an output.
+_SIGNATURES = {
+    "labels": "serving_default",
+    "probabilities": "serving_default",
+    "logits": "logits",
+}
 
 
-class SavedModelRunner:
-    """A SavedModel's folder, loaded.
+class SavedModelRunner(Runner):
+    """A SavedModel's folder, loaded; a `Runner`."""
 
-    Attributes:
-      run: what run.json holds.
-    """
+    names = tuple(_SIGNATURES)
 
     def __init__(self, path: pathlib.Path) -> None:
         definition = loader_impl.parse_saved_model(str(path))
         graph_operations.require_saved_model(definition, str(path))
         self._loaded = tf.saved_model.load(str(path))
-        self._serve = self._loaded.signatures["serving_default"]
-        self._logits = self._loaded.signatures["logits"]
-        self.run: dict[str, Any] = files.read_json(
-            path / RUN_JSON, "export the run anew."
-        )
+        self._signatures = self._loaded.signatures
+        self.run = files.read_json(path / RUN_JSON, "export the run anew.")
+        _, arguments = self._signatures["serving_default"].structured_input_signature
+        self._input = arguments["pictures"]
+        self.channels = self._input.shape[-1]
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        """uint8 [B, H, W, C] -> labels, probabilities and logits."""
-        outputs = self._serve(pictures=tf.constant(pictures))
-        outputs |= self._logits(pictures=tf.constant(pictures))
-        return {name: value.numpy() for name, value in outputs.items()}
+    def __call__(
+        self, images: np.ndarray, names: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """As in `Runner`; logits come of a signature of their own, of one scale."""
+        outputs: dict[str, tf.Tensor] = {}
+        for signature in {_SIGNATURES[name] for name in names}:
+            outputs |= self._signatures[signature](pictures=self._prepare(images))
+        return {name: outputs[name].numpy() for name in names}
 
-    def infer(self, pictures: np.ndarray) -> Any:
-        """Runs it once as a server would, for timing."""
-        return self._serve(pictures=tf.constant(pictures))
+    def infer(self, images: np.ndarray) -> Any:
+        """As in `Runner`."""
+        return self._signatures["serving_default"](pictures=self._prepare(images))
+
+    def _prepare(self, images: np.ndarray) -> tf.Tensor:
+        """The images in the input's type."""
+        whole = np.round(images) if self._input.dtype == tf.uint8 else images
+        return tf.constant(whole.astype(self._input.dtype.as_numpy_dtype))

@@ -1,29 +1,30 @@
 """Runs .tflite files, also those from elsewhere."""
 
+import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from deeplab_tf import cli
-from deeplab_tf.inference.runners import tflite_file
+from deeplab_tf.inference.runners import Runner, Size, tflite_file
+from deeplab_tf.runs import RUN_FILE
 
-Size = tuple[int, int]
 
-
-class TFLiteRunner:
-    """A .tflite file, loaded.
+class TFLiteRunner(Runner):
+    """A .tflite file, loaded; a `Runner`.
 
     Attributes:
-      sizes: height, width of the pictures of each signature.
       num_delegates: pieces that the XNNPACK delegate took; 0 where it refuses the
         file, which then runs on the plain kernels.
     """
 
     def __init__(self, path: pathlib.Path, num_threads: int | None = None) -> None:
         self._interpreter = _load(path, num_threads)
+        attached = tflite_file.read_attached(path, RUN_FILE)
+        self.run = json.loads(attached) if attached else {}
         metadata = tflite_file.read_metadata(path.read_bytes())
         self._mean, self._deviation = tflite_file.normalization(metadata)
         signatures = self._interpreter.get_signature_list()
@@ -31,39 +32,43 @@ class TFLiteRunner:
         if len(signatures) > 1:
             runners = map(self._interpreter.get_signature_runner, signatures)
             self._runners = {_runner_size(runner): runner for runner in runners}
-        self._names = [name for s in signatures.values() for name in s["outputs"]]
         (self._input,) = self._interpreter.get_input_details()
+        (self._output,) = self._interpreter.get_output_details()
         self.sizes = tuple(self._runners) or (_size(self._input),)
+        self.channels = int(self._input["shape"][-1])
+        outputs = [name for s in signatures.values() for name in s["outputs"]]
+        is_label = self._output["dtype"] in (np.int32, np.int64)
+        self.names = {*outputs} or {"labels" if is_label else "logits"}
         details = self._interpreter._get_ops_details()
         self.num_delegates = sum(op["op_name"] == "DELEGATE" for op in details)
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        """uint8 [1, h, w, C] -> the outputs by name, as real numbers or labels."""
+    def __call__(
+        self, images: np.ndarray, names: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """As in `Runner`: its one output, as real numbers or labels."""
         if self._runners:
-            runner = self._runners[pictures.shape[1], pictures.shape[2]]
+            runner = self._runners[images.shape[1], images.shape[2]]
             details = runner.get_output_details()
-            outputs = runner(pictures=self._prepare(pictures))
+            outputs = runner(pictures=self._prepare(images))
             return {name: _real(y, details[name]) for name, y in outputs.items()}
-        self.infer(pictures)
-        (details,) = self._interpreter.get_output_details()
-        output = self._interpreter.get_tensor(details["index"])
-        is_label = details["dtype"] in (np.int32, np.int64)
-        name = self._names[0] if self._names else "labels" if is_label else "logits"
-        return {name: _real(output, details)}
+        self.infer(images)
+        output = self._interpreter.get_tensor(self._output["index"])
+        (name,) = self.names
+        return {name: _real(output, self._output)}
 
-    def infer(self, pictures: np.ndarray) -> None:
+    def infer(self, images: np.ndarray) -> None:
         """Runs it and leaves the output where it is, for timing."""
         if self._runners:
-            self(pictures)
+            self(images, self.names)
         else:
-            self._interpreter.set_tensor(self._input["index"], self._prepare(pictures))
+            self._interpreter.set_tensor(self._input["index"], self._prepare(images))
             self._interpreter.invoke()
 
-    def _prepare(self, pictures: np.ndarray) -> np.ndarray:
-        """The pictures in the type and range of the input."""
+    def _prepare(self, images: np.ndarray) -> np.ndarray:
+        """The images in the type and range of the input."""
         if self._input["dtype"] == np.uint8:
-            return pictures.astype(np.uint8)
-        normalized = (np.float32(pictures) - self._mean) / self._deviation
+            return np.round(images).astype(np.uint8)
+        normalized = (np.float32(images) - self._mean) / self._deviation
         return normalized.astype(np.float32)
 
 
