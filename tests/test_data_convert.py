@@ -155,7 +155,7 @@ def test_finished_data_set_is_never_overwritten(folder, tmp_path):
         (["--dataset=shapes"], "--output_dir must name"),
         (["--dataset=voc2012", "--output_dir=x"], "--source_dir must name"),
         (["--dataset=voc2012", "--output_dir=x", "--source_dir=."], "'JPEGImages'"),
-        (["--dataset=folder", "--output_dir=x", "--source_dir=."], "classes.json"),
+        (["--dataset=folder", "--output_dir=x", "--source_dir=."], "holds neither"),
         (["--dataset=shapes", "--val_fraction=0.1"], "val_fraction"),
     ],
 )

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conversion_runs import convert, examples, raw_pixels, save
+from conversion_runs import ROOT, convert, examples, raw_pixels, save
 from PIL import Image
 
 from deeplab_tf.data import dataset_info, records, sources
@@ -19,8 +19,10 @@ RNG = np.random.default_rng(0)
 SIZE = (18, 25)
 
 
-def opened(name, source_dir, **options):
-    return sources.open_source(name, str(source_dir), options)
+def opened(name, source_dir, *, val_fraction=None, **options):
+    return sources.open_source(
+        name, str(source_dir), options, val_fraction=val_fraction
+    )
 
 
 def read(source, split):
@@ -43,9 +45,10 @@ def picture(path):
 
 
 def test_every_source_is_documented():
-    text = (sources._FOLDER / "README.md").read_text()
+    text = (ROOT / "docs" / "labels.md").read_text()
+    text += (ROOT / "datasets" / "README.md").read_text()
     for name in sources.names():
-        assert f"--dataset={name}" in text
+        assert f"--dataset={name}" in text or f"`{name}`" in text, name
 
 
 @pytest.mark.parametrize("name", sources.names())
@@ -53,7 +56,8 @@ def test_options_are_keyword_parameters(name):
     import inspect
 
     module = sources._load(name)
-    parameters = inspect.signature(module.samples).parameters
+    function = getattr(module, "read", None) or module.samples
+    parameters = inspect.signature(function).parameters
     for option, text in getattr(module, "OPTIONS", {}).items():
         assert parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
         assert text
@@ -249,7 +253,6 @@ def instance(category, segmentation, area):
 
 
 def test_coco_instances(tmp_path):
-    pytest.importorskip("pycocotools", reason="the extra [coco] is not installed")
     large = [[2, 3, 20, 3, 20, 15, 2, 15]]  # x, y of the corners
     small = [[5, 5, 10, 5, 10, 9, 5, 9]]
     counts = [SIZE[0] * 22, SIZE[0] * 2, SIZE[0]]  # columns 22 and 23

@@ -1,8 +1,12 @@
 """Converts labelled pictures to TFRecord shards and finds their mistakes on the way.
 
+  python datasets/convert.py --source_dir=DIR --output_dir=OUT
   python datasets/convert.py --dataset=voc2012 --source_dir=VOCdevkit --output_dir=OUT
-  python datasets/convert.py --dataset=folder --source_dir=DIR --audit_only
+  python datasets/convert.py --source_dir=DIR --audit_only
   python datasets/convert.py --verify --output_dir=OUT
+
+What DIR is, it finds out itself and says: folders of pictures and masks, a list or
+table of them, a labelling tool's export, or a public data set (docs/labels.md).
 
 OUT then holds <split>-00000-of-00004.tfrecord, dataset.json and audit.json; nothing
 appears there under its final name before every example was checked. A conversion that
@@ -10,33 +14,35 @@ was stopped goes on where it was when the same command is given again.
 """
 
 import functools
-import pathlib
 import sys
-import tempfile
 
 from absl import flags
 
-from deeplab_tf import cli, files
-from deeplab_tf.data import dataset_info, sources
-from deeplab_tf.data.conversion.audit import Audit
-from deeplab_tf.data.conversion.beam import run_beam
-from deeplab_tf.data.conversion.output import Execute, Output
-from deeplab_tf.data.conversion.scan import differences, scan
-from deeplab_tf.data.conversion.shards import Shard, plan
-from deeplab_tf.data.conversion.workers import available_cpus, run_tasks
+from deeplab_tf import cli
+from deeplab_tf.data import sources
+from deeplab_tf.data.conversion.run import convert, verify
 from deeplab_tf.errors import UserError
 
 FLAGS = flags.FLAGS
-_EXAMPLES_PER_SHARD = 128
-_MIN_SHARDS = 4
 
 
 def define_flags() -> None:
     """The flags of every data set."""
-    flags.DEFINE_string("dataset", "", f"One of {', '.join(sources.names())}.")
+    flags.DEFINE_string(
+        "dataset",
+        sources.AUTO,
+        f"What the folder is: {sources.AUTO}, or one of {', '.join(sources.names())}.",
+    )
     flags.DEFINE_string("source_dir", "", "Folder with the pictures and labels.")
     flags.DEFINE_string("output_dir", "", "Folder for the shards and dataset.json.")
     flags.DEFINE_list("splits", [], "Splits to convert; empty: the usual ones.")
+    flags.DEFINE_float(
+        "val_fraction",
+        None,
+        "Share of the examples that goes to val where there are no splits; 0: none. "
+        "Unset: 0.2.",
+    )
+    flags.DEFINE_list("unlabelled", [], "Splits to convert without their labels.")
     flags.DEFINE_integer(
         "num_shards", 0, "Shards of each split; 0: by its length.", lower_bound=0
     )
@@ -60,86 +66,25 @@ def define_flags() -> None:
 
 def main(options: list[str]) -> None:
     """Acts by the flags; `options` are the flags that belong to the source."""
-    values = {option: FLAGS[option].value for option in options}
-    if not FLAGS.verify:
-        source = sources.open_source(FLAGS.dataset, FLAGS.source_dir, values)
-    if not FLAGS.output_dir and not FLAGS.audit_only:
-        raise UserError("--output_dir must name the folder to write.")
     if FLAGS.verify:
-        _verify(pathlib.Path(FLAGS.output_dir))
-    elif FLAGS.audit_only:
-        _audit_only(_plan(source))
-    else:
-        _convert(source)
-
-
-def _convert(source: sources.Source) -> None:
-    output = Output(pathlib.Path(FLAGS.output_dir))
-    if output.is_finished():
+        if not FLAGS.output_dir:
+            raise UserError("--output_dir must name the folder to verify.")
+        verify(FLAGS.output_dir, FLAGS.workers)
         return
-    shards = _plan(source)
-    audit, written = output.write(shards, _execute())
-    print(audit.table())
-    if (audit.errors and not FLAGS.skip_bad) or audit.has_empty_split():
-        _stop(audit)
-    info = output.finish(shards[0].info, audit, written)
-    total = sum(split.num_examples for split in info.splits.values())
-    print(f"Wrote {total} examples to {output.folder}.")
-
-
-def _audit_only(shards: list[Shard]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        output = Output(pathlib.Path(folder))
-        audit, _ = output.write(shards, _execute(), keep_records=False)
-    if FLAGS.output_dir:
-        files.write_json(pathlib.Path(FLAGS.output_dir) / "audit.json", audit.to_dict())
-    print(audit.table())
-    if audit.errors:
-        _stop(audit)
-
-
-def _verify(folder: pathlib.Path) -> None:
-    """Reads every record of a finished data set."""
-    info = dataset_info.load(folder)
-    shards = {name: split.shards for name, split in info.splits.items()}
-    for split in info.splits:
-        dataset_info.shard_paths(folder, info, split)
-    audit, found = scan(info, folder, shards, _workers())
-    lines = differences(info, audit, found)
-    print("\n".join([audit.table(), *lines]))
-    if lines:
-        raise UserError(f"{folder}: {lines[0]} In all {len(lines)} differences.")
-    if audit.errors:
-        _stop(audit)
-    print(f"{folder}: all shards are as {dataset_info.FILE_NAME} says.")
-
-
-def _plan(source: sources.Source) -> list[Shard]:
-    info = source.info()
-    shards: list[Shard] = []
-    for split in FLAGS.splits or source.splits():
-        samples = source.samples(split)
-        usual = max(_MIN_SHARDS, -(-len(samples) // _EXAMPLES_PER_SHARD))
-        num_shards = min(FLAGS.num_shards or usual, len(samples))
-        shards += plan(info, split, samples, num_shards)
-    return shards
-
-
-def _execute() -> Execute:
-    """What runs the tasks: processes here, or Beam."""
-    if FLAGS.runner == "beam":
-        return functools.partial(run_beam, beam_flags=FLAGS.beam_flags)
-    return functools.partial(run_tasks, num_workers=_workers())
-
-
-def _workers() -> int:
-    return FLAGS.workers or available_cpus()
-
-
-def _stop(audit: Audit) -> None:
-    more = len(audit.errors) - 1
-    tail = f" {more} more errors are listed above." if more else ""
-    raise UserError(audit.errors[0]["message"] + tail)
+    convert(
+        FLAGS.source_dir,
+        FLAGS.output_dir,
+        dataset=FLAGS.dataset,
+        splits=FLAGS.splits,
+        val_fraction=FLAGS.val_fraction,
+        unlabelled=FLAGS.unlabelled,
+        num_shards=FLAGS.num_shards,
+        workers=FLAGS.workers,
+        skip_bad=FLAGS.skip_bad,
+        audit_only=FLAGS.audit_only,
+        beam_flags=FLAGS.beam_flags if FLAGS.runner == "beam" else None,
+        **{name: FLAGS[name].value for name in options if FLAGS[name].present},
+    )
 
 
 def _named_dataset(arguments: list[str]) -> str:
@@ -148,12 +93,13 @@ def _named_dataset(arguments: list[str]) -> str:
         name, _, value = argument.lstrip("-").partition("=")
         if name == "dataset" and argument.startswith("-"):
             return value or following
-    return ""
+    return sources.AUTO
 
 
 def run() -> None:
     """The command line."""
     define_flags()
     dataset = _named_dataset(sys.argv)
-    names = sources.define_flags(dataset) if dataset in sources.names() else []
+    known = dataset in (sources.AUTO, *sources.names())
+    names = sources.define_flags(dataset) if known else []
     cli.run(functools.partial(main, names), __doc__)

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from deeplab_tf import cli, files
 from deeplab_tf.data import reading
-from deeplab_tf.data.conversion import listing
+from deeplab_tf.data.conversion import contents
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import coloring, contact_sheet
@@ -53,7 +53,7 @@ def read_pictures(pattern: str, channels: int = 3) -> Iterator[Example]:
 
 def _only_pictures(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """Those that conversion would take; arrays have no colours to be shown in."""
-    endings = {*listing.ENDINGS.split()} - {".npy"}
+    endings = {*contents.IMAGE_ENDINGS} - {".npy"}
     kept = [p for p in paths if p.suffix.lower() in endings and p.name[0] != "."]
     other = [one.name for one in paths if one not in kept]
     if other:

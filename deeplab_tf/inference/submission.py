@@ -1,35 +1,12 @@
 """Label maps as the benchmarks' servers want them."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 
 from deeplab_tf.config.options import SUBMISSIONS
+from deeplab_tf.data.sources import cityscapes
 from deeplab_tf.errors import UserError, unknown
-
-# cityscapesScripts, helpers/labels.py: ids of the classes that are evaluated.
-_CITYSCAPES_IDS: Mapping[str, int] = {
-    "road": 7,
-    "sidewalk": 8,
-    "building": 11,
-    "wall": 12,
-    "fence": 13,
-    "pole": 17,
-    "traffic light": 19,
-    "traffic sign": 20,
-    "vegetation": 21,
-    "terrain": 22,
-    "sky": 23,
-    "person": 24,
-    "rider": 25,
-    "car": 26,
-    "truck": 27,
-    "bus": 28,
-    "train": 31,
-    "motorcycle": 32,
-    "bicycle": 33,
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,10 +42,12 @@ def get(name: str, class_names: tuple[str, ...]) -> Submission:
     if name == "ade20k":
         _require(len(class_names) == 150, name, "150 classes", class_names)
         return Submission(values=same + np.uint8(1))
-    foreign = [one for one in class_names if _plain(one) not in _CITYSCAPES_IDS]
+    foreign = [one for one in class_names if _plain(one) not in cityscapes.LABEL_IDS]
     _require(not foreign, name, f"none of the classes {foreign}", class_names)
     values = np.zeros(256, np.uint8)
-    values[: len(class_names)] = [_CITYSCAPES_IDS[_plain(one)] for one in class_names]
+    values[: len(class_names)] = [
+        cityscapes.LABEL_IDS[_plain(one)] for one in class_names
+    ]
     return Submission(values=values, suffix="_pred")
 
 

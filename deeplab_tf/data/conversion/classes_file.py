@@ -1,10 +1,12 @@
 """classes.json: the classes of somebody's own data, and how labels code them.
 
 It holds {"class_names": ["road", "car"]} and perhaps more of dataset.json: "name",
-"colormap", "ignore_label", "channels", "bits". Labels whose pixels are not the classes'
-indices add one table:
+"colormap", "ignore_label", "channels", "bits"; or it is the list of names alone.
+Labels whose pixels are not the classes' indices add one table:
   "values": {"7": "road", "26": "car", "0": "ignore"}         raw value -> class
   "colors": {"128,64,128": "road", "0,0,0": "ignore"}         RGB -> class
+A table of values that only says what is ignored leaves the other values as they are:
+  "values": {"11": "ignore"}
 """
 
 import pathlib
@@ -32,8 +34,10 @@ def read_classes(path: pathlib.Path, default_name: str) -> tuple[DatasetInfo, Co
       UserError: the file is missing, is no JSON, or a field is wrong.
     """
     values = read_json(path, 'write the classes, as {"class_names": ["sky", "car"]}.')
+    if isinstance(values, list):
+        values = {"class_names": values}
     if not isinstance(values, dict):
-        raise UserError(f"{path}: must hold a JSON object.")
+        raise UserError(f"{path}: must hold a JSON object, or a list of names.")
     facts = {"name": default_name} | values
     tables = {key: facts.pop(key) for key in _TABLES if key in facts}
     info = DatasetInfo.from_dict(facts, str(path))
@@ -63,7 +67,10 @@ def _read_table(
     kind: str, table: Mapping[str, str], classes: Mapping[str, int]
 ) -> Coding:
     if kind == "values":
-        return Coding.of(values={int(raw): classes[n] for raw, n in table.items()})
+        values = {int(raw): classes[n] for raw, n in table.items()}
+        if set(table.values()) == {_IGNORE}:
+            values = {c: c for c in classes.values()} | values
+        return Coding.of(values=values)
     colors = {}
     for text, name in table.items():
         red, green, blue = (int(part) for part in text.split(","))

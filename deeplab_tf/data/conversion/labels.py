@@ -12,11 +12,18 @@ from PIL import Image
 from deeplab_tf.data.conversion import png
 from deeplab_tf.data.conversion.pictures import ORIENTATION, explain
 from deeplab_tf.data.conversion.png import encode_png, without_palette
-from deeplab_tf.data.conversion.samples import INDICES, Coding, Content, SampleError
+from deeplab_tf.data.conversion.samples import (
+    INDICES,
+    Coding,
+    Color,
+    Content,
+    SampleError,
+)
 from deeplab_tf.data.dataset_info import DatasetInfo
 
 _INDEX_MODES = ("L", "P", "1", "I;16", "I;16B", "I;16L", "I")
-_COLOR_MODES = ("RGB", "RGBA", "P")
+_COLOR_MODES = ("RGB", "RGBA", "P", "L", "LA", "1")
+_MANY_COLORS = 1 << 12  # a mask with more was smoothed
 # Raw pixels (of a colour mask its codes), the values that occur, and their numbers.
 _Tallied = tuple[np.ndarray | Image.Image, list[int], list[int]]
 
@@ -46,8 +53,7 @@ def read_label(content: Content, name: str, info: DatasetInfo, coding: Coding) -
       SampleError: the file cannot be decoded, has the wrong kind of pixels, or holds
         a value that is no class.
     """
-    read = _from_pixels if isinstance(content, np.ndarray) else _from_file
-    codes, values, numbers = read(content, name, bool(coding.colors))
+    codes, values, numbers = _tally(content, name, coding)
     known = _classes_of(coding, info.num_classes, info.ignore_label)
     foreign = [value for value in values if value not in known]
     if foreign:
@@ -66,6 +72,62 @@ def read_label(content: Content, name: str, info: DatasetInfo, coding: Coding) -
     return Label(encoded=encoded, size=(size[0], size[1]), counts=counts)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a label file holds, before anybody says what it means.
+
+    Attributes:
+      in_colors: whether its pixels are RGB; else numbers.
+      counts: pixels of each value, or of each colour as 0xRRGGBB.
+      palette: the colours of a palette file by index.
+      codes: values or colours [H, W].
+    """
+
+    in_colors: bool
+    counts: dict[int, int]
+    palette: dict[int, Color]
+    codes: np.ndarray
+
+
+def look(content: Content, name: str) -> Look:
+    """Reads a label without knowing its coding.
+
+    Raises:
+      SampleError: the file cannot be decoded or has the wrong kind of pixels.
+    """
+    if isinstance(content, np.ndarray):
+        in_colors, palette = content.ndim == 3, {}
+    else:
+        image = _decode(content, name)
+        in_colors, palette = image.mode not in _INDEX_MODES, _palette(image)
+    coding = Coding(colors=(((0, 0, 0), 0),)) if in_colors else INDICES
+    codes, values, numbers = _tally(content, name, coding)
+    counts = dict(zip(values, numbers, strict=True))
+    return Look(
+        in_colors=in_colors, counts=counts, palette=palette, codes=np.asarray(codes)
+    )
+
+
+def _palette(image: Image.Image) -> dict[int, Color]:
+    if image.mode != "P" or image.palette is None:
+        return {}
+    flat = image.getpalette("RGB") or []
+    colors = zip(flat[::3], flat[1::3], flat[2::3], strict=False)
+    return dict(enumerate(colors))
+
+
+def classes_in(content: Content, name: str, info: DatasetInfo, coding: Coding) -> set:
+    """The classes that occur in a label; what is foreign is passed over."""
+    known = _classes_of(coding, info.num_classes, info.ignore_label)
+    values = _tally(content, name, coding)[1]
+    return {known[value] for value in values if value in known} - {info.ignore_label}
+
+
+def _tally(content: Content, name: str, coding: Coding) -> _Tallied:
+    read = _from_pixels if isinstance(content, np.ndarray) else _from_file
+    return read(content, name, bool(coding.colors))
+
+
 def _from_pixels(pixels: Any, name: str, in_colors: bool) -> _Tallied:
     if in_colors:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
@@ -81,7 +143,7 @@ def _from_file(data: Any, name: str, in_colors: bool) -> _Tallied:
     if in_colors:
         if image.mode not in _COLOR_MODES:
             raise _wrong(name, f"must be an RGB mask; its mode is {image.mode}")
-        return _tallied(_color_codes(np.asarray(image.convert("RGB"))))
+        return _colors_tallied(image.convert("RGB"))
     if image.mode not in _INDEX_MODES:
         raise _wrong(
             name,
@@ -102,6 +164,16 @@ def _kind(pixels: np.ndarray) -> str:
 def _tallied(codes: np.ndarray) -> _Tallied:
     values, numbers = np.unique(codes, return_counts=True)
     return codes, [int(value) for value in values], numbers.tolist()
+
+
+def _colors_tallied(image: Image.Image) -> _Tallied:
+    codes = _color_codes(np.asarray(image))
+    counted = image.getcolors(_MANY_COLORS)  # much faster than sorting the pixels
+    if counted is None:
+        return _tallied(codes)
+    numbers = {r << 16 | g << 8 | b: n for n, (r, g, b) in counted}  # type: ignore[misc]
+    values = sorted(numbers)
+    return codes, values, [numbers[value] for value in values]
 
 
 def _color_codes(rgb: np.ndarray) -> np.ndarray:
@@ -162,14 +234,20 @@ def _foreign(
         colors = [f"{c >> 16},{c >> 8 & 255},{c & 255}" for c in values]
         return SampleError(
             "unknown_color",
-            f"{name}: colours without a class: {_some(colors)}. Add them to the table "
-            "of colours, or save the mask without smoothing.",
+            f"{name}: colours without a class: {_some(colors)}. Add them to "
+            f'classes.json, as "colors": {{"{colors[0]}": "ignore"}}, or save the '
+            "mask without smoothing.",
         )
     allowed = f"allowed are 0..{info.num_classes - 1} and {info.ignore_label} (void)"
     if coding.values:
-        allowed = "only the values of the mapping are allowed"
-    some = _some([str(value) for value in values])
-    return SampleError("label_value", f"{name}: holds {some}; {allowed}.")
+        listed = _some([str(raw) for raw, _ in coding.values], at_most=20)
+        allowed = f"only the values of the mapping are allowed: {listed}"
+    cure = ", ".join(f'"{value}": "ignore"' for value in values[:8])
+    return SampleError(
+        "label_value",
+        f"{name}: holds {_some([str(value) for value in values])}; {allowed}. To count "
+        f'them nowhere, add to classes.json: "values": {{{cure}}}.',
+    )
 
 
 def _some(items: list[str], at_most: int = 8) -> str:

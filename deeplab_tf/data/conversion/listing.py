@@ -3,11 +3,9 @@
 import pathlib
 from collections.abc import Iterator
 
+from deeplab_tf.data.conversion.contents import read_contents, read_lines
 from deeplab_tf.data.conversion.samples import INDICES, Coding, FileSample
 from deeplab_tf.errors import UserError
-
-# Of images, in lower case.
-ENDINGS = ".jpg .jpeg .png .bmp .tif .tiff .webp .gif .jp2 .mpo .npy"
 
 
 def find_root(source_dir: str, landmark: str, *below: str) -> pathlib.Path:
@@ -33,15 +31,13 @@ def read_names(folder: pathlib.Path, split: str) -> list[str]:
         raise UserError(
             f"{path}: there is no such list; splits here: {', '.join(lists) or 'none'}."
         )
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    return read_lines(path)
 
 
 def list_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Picture files below a folder, by path without ending, sorted."""
     files: dict[str, pathlib.Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in ENDINGS.split() or path.name.startswith("."):
-            continue
+    for path in map(folder.joinpath, read_contents(folder).images):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in files:
             raise UserError(f"{path}: {files[name].name} has the same name; keep one.")
@@ -53,7 +49,6 @@ def pair_files(
     images: pathlib.Path,
     labels: pathlib.Path | None,
     coding: Coding = INDICES,
-    label_suffix: str = "",
 ) -> Iterator[FileSample]:
     """Pairs the pictures of two folders by name, in order of names.
 
@@ -63,7 +58,6 @@ def pair_files(
       images: folder of pictures.
       labels: folder of labels; None for a split without labels.
       coding: of the labels.
-      label_suffix: what a label's name has more than its picture's.
     """
     for folder in (images, *([labels] if labels else [])):
         if not folder.is_dir():
@@ -73,15 +67,11 @@ def pair_files(
         for name, path in pictures.items():
             yield FileSample(name=name, image_path=str(path), label_path=None)
         return
-    found = {
-        name.removesuffix(label_suffix): path
-        for name, path in list_files(labels).items()
-    }
+    found = list_files(labels)
     for name in sorted(pictures.keys() | found.keys()):
-        missing_label = labels / f"{name}{label_suffix}.png"
         yield FileSample(
             name=name,
             image_path=str(pictures.get(name, images / f"{name}.jpg")),
-            label_path=str(found.get(name, missing_label)),
+            label_path=str(found.get(name, labels / f"{name}.png")),
             coding=coding,
         )

@@ -77,9 +77,42 @@ class Sample:
         """The label: an encoded file, pixels [H, W], or None where there is none."""
         raise NotImplementedError
 
+    @property
+    def has_label(self) -> bool:
+        """Whether it is an example of a split with labels."""
+        return True
+
     def stamp(self) -> list[object]:
         """What changes when the example does, so that its shard is written anew."""
         return [repr(self)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnlabelledSample(Sample):
+    """Another sample without its label."""
+
+    sample: Sample
+
+    @property
+    def image_name(self) -> str:
+        """The picture in messages."""
+        return self.sample.image_name
+
+    @property
+    def has_label(self) -> bool:
+        """It has none."""
+        return False
+
+    def image(self) -> Content:
+        """The other's picture."""
+        return self.sample.image()
+
+    def label(self) -> None:
+        """None: a split without labels."""
+
+    def stamp(self) -> list[object]:
+        """The other's, marked."""
+        return ["unlabelled", *self.sample.stamp()]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,6 +131,11 @@ class FileSample(Sample):
     def label_name(self) -> str:
         """The label's path."""
         return self.label_path or self.name
+
+    @property
+    def has_label(self) -> bool:
+        """Whether a label belongs to it, there or missing."""
+        return self.label_path is not None
 
     def image(self) -> Content:
         """Reads the picture's file."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from deeplab_tf.data.conversion.labels import read_label
+from deeplab_tf.data.conversion.labels import classes_in
 from deeplab_tf.data.conversion.samples import Sample, SampleError
 from deeplab_tf.data.dataset_info import DatasetInfo
 
@@ -22,6 +22,8 @@ def choose_stratified(
     order = sorted(samples, key=lambda s: hashlib.sha1(s.name.encode()).digest())
     holds = {sample.name: _classes(sample, info) for sample in order}
     chosen: set[str] = set()
+    if not fraction:
+        return chosen
     left = dict.fromkeys(holds)
     totals = [
         sum(c in held for held in holds.values()) for c in range(info.num_classes)
@@ -45,7 +47,6 @@ def _classes(sample: Sample, info: DatasetInfo) -> frozenset[int]:
         content = sample.label()
         if content is None:
             return frozenset()
-        label = read_label(content, sample.label_name, info, sample.coding)
+        return frozenset(classes_in(content, sample.label_name, info, sample.coding))
     except SampleError:
         return frozenset()
-    return frozenset(c for c in range(info.num_classes) if str(c) in label.counts)

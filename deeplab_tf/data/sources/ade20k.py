@@ -7,11 +7,13 @@ annotations/training, images/validation, annotations/validation.
 import dataclasses
 from collections.abc import Iterator
 
+from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.listing import find_root, pair_files
 from deeplab_tf.data.conversion.samples import INDICES, Coding, FileSample
 from deeplab_tf.data.dataset_info import IGNORE_LABEL, DatasetInfo
 from deeplab_tf.errors import unknown
 
+TITLE = "ADE20K"
 # fmt: off
 _CLASSES = (
     "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed",
@@ -49,6 +51,21 @@ OPTIONS = {
 }
 _FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
 _OTHER = 0
+_BELOW = "ADEChallengeData2016"
+
+
+def clues(contents: Contents) -> dict[str, bool]:
+    """Its folders and its names."""
+    return {
+        "images/training or images/validation, and annotations": any(
+            contents.has_folders(f"{root}images/{part}", f"{root}annotations/{part}")
+            for root in ("", f"{_BELOW}/")
+            for part in ("training", "validation")
+        ),
+        "pictures called ADE_train_00000001.jpg": bool(
+            contents.named(r"ADE_(train|val)_\d+\.jpg")
+        ),
+    }
 
 
 def INFO(  # noqa: N802
@@ -67,7 +84,7 @@ def samples(
     source_dir: str, split: str, *, released_classes: bool = False
 ) -> Iterator[FileSample]:
     """The pictures of a split, by name; the split test has no labels."""
-    root = find_root(source_dir, "images", "ADEChallengeData2016")
+    root = find_root(source_dir, "images", _BELOW)
     if split not in _FOLDERS:
         raise unknown("split of ADE20K", split, _FOLDERS)
     labels = None if split == "test" else root / "annotations" / _FOLDERS[split]

@@ -6,10 +6,12 @@ testannot.
 
 from collections.abc import Iterator
 
+from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.listing import find_root, pair_files
 from deeplab_tf.data.conversion.samples import Coding, FileSample
 from deeplab_tf.data.dataset_info import IGNORE_LABEL, DatasetInfo
 
+TITLE = "CamVid"
 # fmt: off
 _CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car",
@@ -32,8 +34,24 @@ SPLITS = ("train", "val")
 _VOID = 11
 _CODING = Coding.of({**{i: i for i in range(_VOID)}, _VOID: IGNORE_LABEL})
 
+_BELOW = ("CamVid", "camvid")
+
+
+def clues(contents: Contents) -> dict[str, bool]:
+    """Its folders and its names, and no table of other classes."""
+    roots = ["", *(f"{folder}/" for folder in _BELOW)]
+    return {
+        "train and trainannot": any(
+            contents.has_folders(f"{root}train", f"{root}trainannot") for root in roots
+        ),
+        "pictures called 0001TP_006690": bool(
+            contents.named(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+\.\w+")
+        ),
+        "no label_colors.txt": not contents.named(r"label_colors\.txt"),
+    }
+
 
 def samples(source_dir: str, split: str) -> Iterator[FileSample]:
     """The pictures of a split's folder, by name; label 11 is void."""
-    root = find_root(source_dir, "train", "CamVid", "camvid")
+    root = find_root(source_dir, "train", *_BELOW)
     return pair_files(root / split, root / f"{split}annot", _CODING)

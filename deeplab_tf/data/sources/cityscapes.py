@@ -6,11 +6,13 @@
 import pathlib
 from collections.abc import Iterator
 
+from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.listing import find_root
 from deeplab_tf.data.conversion.samples import Coding, FileSample
 from deeplab_tf.data.dataset_info import IGNORE_LABEL, DatasetInfo
 from deeplab_tf.errors import UserError
 
+TITLE = "Cityscapes"
 # labelId of the files, name and colour of each class that is evaluated, in the order
 # of the official trainIds.
 _CLASSES = (
@@ -34,7 +36,8 @@ _CLASSES = (
     (32, "motorcycle", (0, 0, 230)),
     (33, "bicycle", (119, 11, 32)),
 )
-_LABEL_IDS = 34
+LABEL_IDS = {name: label_id for label_id, name, _ in _CLASSES}
+_COUNT = 34  # of label ids
 INFO = DatasetInfo(
     name="cityscapes",
     class_names=tuple(name for _, name, _ in _CLASSES),
@@ -42,13 +45,27 @@ INFO = DatasetInfo(
     source="Cityscapes, https://www.cityscapes-dataset.com/, registration needed",
 )
 SPLITS = ("train", "val")
+_BELOW = ("cityscapes", "Cityscapes")
 OPTIONS = {
     "coarse": "Read gtCoarse instead of gtFine; its splits are train, train_extra, val."
 }
 _CODING = Coding.of(
-    values=dict.fromkeys(range(_LABEL_IDS), IGNORE_LABEL)
+    values=dict.fromkeys(range(_COUNT), IGNORE_LABEL)
     | {label_id: train_id for train_id, (label_id, _, _) in enumerate(_CLASSES)}
 )
+
+
+def clues(contents: Contents) -> dict[str, bool]:
+    """Its folders and its names."""
+    roots = ["", *(f"{folder}/" for folder in _BELOW)]
+    return {
+        "leftImg8bit and gtFine (or gtCoarse)": any(
+            contents.has_folders(f"{root}leftImg8bit", f"{root}{kind}")
+            for root in roots
+            for kind in ("gtFine", "gtCoarse")
+        ),
+        "masks called NAME_labelIds.png": bool(contents.named(r".*_labelIds\.png")),
+    }
 
 
 def samples(
@@ -59,7 +76,7 @@ def samples(
     labelIds become trainIds by table, so the files that the official scripts make
     (labelTrainIds) are not needed.
     """
-    root = find_root(source_dir, "leftImg8bit", "cityscapes", "Cityscapes")
+    root = find_root(source_dir, "leftImg8bit", *_BELOW)
     images = root / "leftImg8bit" / split
     if not images.is_dir():
         raise UserError(f"{images}: there is no such folder.")

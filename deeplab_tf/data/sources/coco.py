@@ -1,42 +1,58 @@
 """COCO 2017: panoptic, stuff or instance annotations as semantic labels (Lin 2014).
 
 `source_dir` holds train2017, val2017 (pictures) and annotations, with
+(of which --annotations names one; unset: the first that is there)
   --annotations=panoptic   annotations/panoptic_val2017.json and the PNG files in
                            annotations/panoptic_val2017 (or beside annotations)
   --annotations=stuff      annotations/stuff_val2017.json, stuff_val2017_pixelmaps
   --annotations=instances  annotations/instances_val2017.json; background is class 0;
-                           polygons and run lengths are drawn by pycocotools, an extra
-                           of this project: pip install 'deeplab-tf[coco]'
+                           the smallest on top
 """
 
-import dataclasses
 import functools
-import importlib.util
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
+from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.listing import find_root
+from deeplab_tf.data.conversion.regions import DrawnSample, Region, packed
 from deeplab_tf.data.conversion.samples import Coding, Color, FileSample, Sample
 from deeplab_tf.data.dataset_info import IGNORE_LABEL, DatasetInfo
 from deeplab_tf.errors import UserError, unknown
 from deeplab_tf.files import read_json
 
+TITLE = "COCO 2017"
 SPLITS = ("train", "val")
-OPTIONS = {"annotations": "panoptic, stuff or instances."}
+OPTIONS = {
+    "annotations": "panoptic, stuff or instances; empty: the first that is there."
+}
 _KINDS = ("panoptic", "stuff", "instances")
 _SOURCE = "COCO 2017, https://cocodataset.org/"
 _VOID = 0  # category of unlabelled pixels in panoptic and stuff files
 
+_BELOW = ("coco", "COCO")
+
+
+def clues(contents: Contents) -> dict[str, bool]:
+    """Its folders and its annotation files."""
+    return {
+        "val2017 or train2017": any(
+            folder.rsplit("/", 1)[-1] in ("val2017", "train2017")
+            for folder in contents.folders
+        ),
+        "annotations/instances_val2017.json or the like": bool(
+            contents.named(rf"({'|'.join(_KINDS)})_(train|val)2017\.json")
+        ),
+    }
+
 
 def INFO(  # noqa: N802
-    source_dir: str, *, annotations: str = "panoptic"
+    source_dir: str, *, annotations: str = ""
 ) -> DatasetInfo:
     """The categories of the validation file (or the training file), in order of id."""
-    root = find_root(source_dir, "annotations", "coco", "COCO")
+    root = find_root(source_dir, "annotations", *_BELOW)
+    annotations = annotations or _first_kind(root)
     content = next(
         (_content(root, annotations, s) for s in ("val", "train") if _has(root, s)),
         None,
@@ -56,11 +72,10 @@ def INFO(  # noqa: N802
     )
 
 
-def samples(
-    source_dir: str, split: str, *, annotations: str = "panoptic"
-) -> Iterator[Sample]:
+def samples(source_dir: str, split: str, *, annotations: str = "") -> Iterator[Sample]:
     """The annotated pictures of a split, in order of their ids; test has no labels."""
-    root = find_root(source_dir, "annotations", "coco", "COCO")
+    root = find_root(source_dir, "annotations", *_BELOW)
+    annotations = annotations or _first_kind(root)
     images = root / f"{split}2017"
     if split == "test":
         for path in sorted(images.glob("*.jpg")):
@@ -119,58 +134,32 @@ def _instance_samples(
     root: pathlib.Path, split: str, images: pathlib.Path, content: Mapping[str, Any]
 ) -> Iterator[Sample]:
     del root, split
-    if importlib.util.find_spec("pycocotools") is None:
-        raise UserError(
-            "--annotations=instances needs pycocotools: pip install 'deeplab-tf[coco]'."
-        )
     classes = {c["id"]: i for i, c in enumerate(_categories(content), start=1)}
-    shapes: dict[int, list[tuple[float, int, str]]] = {}
+    shapes: dict[int, list[tuple[float, int, Any]]] = {}
     for annotation in content["annotations"]:
-        outline = json.dumps(annotation["segmentation"])
+        outline = annotation["segmentation"]
         entry = (annotation["area"], classes[annotation["category_id"]], outline)
         shapes.setdefault(annotation["image_id"], []).append(entry)
     for image in sorted(content["images"], key=lambda i: i["id"]):
-        yield InstanceSample(
+        largest_first = sorted(
+            shapes.get(image["id"], ()), key=lambda s: s[:2], reverse=True
+        )
+        yield DrawnSample(
             name=pathlib.Path(image["file_name"]).stem,
             image_path=str(images / image["file_name"]),
-            label_path="",
+            label_path=None,
             size=(image["height"], image["width"]),
-            shapes=tuple(sorted(shapes.get(image["id"], ()), reverse=True)),
+            regions=packed(Region(c, "coco", shape) for _, c, shape in largest_first),
         )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InstanceSample(FileSample):
-    """A picture whose label is drawn from outlines, the largest first.
-
-    Attributes:
-      size: height and width.
-      shapes: area, class and JSON of the segmentation.
-    """
-
-    size: tuple[int, int]
-    shapes: tuple[tuple[float, int, str], ...]
-
-    @property
-    def label_name(self) -> str:
-        """The label in messages."""
-        return f"{self.name}, its instances"
-
-    def label(self) -> np.ndarray:
-        """Draws the outlines."""
-        from pycocotools import mask
-
-        labels = np.zeros(self.size, np.uint8)
-        for _, label, outline in self.shapes:
-            shape = json.loads(outline)
-            if isinstance(shape, list):
-                codes = mask.merge(mask.frPyObjects(shape, *self.size))
-            elif isinstance(shape["counts"], list):
-                codes = mask.frPyObjects(shape, *self.size)
-            else:
-                codes = shape
-            labels[mask.decode(codes) > 0] = label
-        return labels
+def _first_kind(root: pathlib.Path) -> str:
+    for kind in _KINDS:
+        if any((root / "annotations").glob(f"{kind}_*2017.json")):
+            return kind
+    raise UserError(
+        f"{root / 'annotations'}: holds no {' or '.join(_KINDS)}_val2017.json."
+    )
 
 
 def _categories(content: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from PIL import Image
 from deeplab_tf.data.conversion.samples import Sample
 from deeplab_tf.data.dataset_info import IGNORE_LABEL, DatasetInfo
 
+TITLE = "made-up shapes"
 INFO = DatasetInfo(
     name="shapes",
     class_names=("ground", "disk", "box", "triangle", "star", "ring", "wire"),

@@ -20,10 +20,12 @@ import numpy as np
 
 from deeplab_tf import cli
 from deeplab_tf.data.conversion.classes_file import read_classes
+from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.samples import INDICES, Content, Sample
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError, unknown
 
+TITLE = "TensorFlow Datasets"
 OPTIONS = {
     "source": "Name, perhaps with config and version; empty: read --source_dir itself.",
     "image_key": "Feature of the picture, as image or image/left; empty: find it.",
@@ -31,6 +33,17 @@ OPTIONS = {
     "classes": "A classes.json; empty: the mask's feature knows the names.",
 }
 Keys = tuple[str, str]  # of picture and mask
+
+
+def clues(contents: Contents) -> dict[str, bool]:
+    """The files that describe a prepared folder."""
+    return {
+        "dataset_info.json and features.json": {
+            "dataset_info.json",
+            "features.json",
+        }.issubset(contents.files),
+        "no dataset.json": "dataset.json" not in contents.files,
+    }
 
 
 def INFO(  # noqa: N802
