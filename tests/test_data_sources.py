@@ -377,7 +377,7 @@ def test_folder_with_values_and_with_colors(tmp_path):
         ({"values": {"x": "road"}}, 'values must be as {"7"'),
         ({"colors": {"1,2": "road"}}, "colors must be as"),
         ({"colors": {}, "values": {}}, "values or colors, not both"),
-        ({"clases": []}, "unknown field 'clases'"),
+        ({"clases": []}, "unknown setting 'clases'"),
     ],
 )
 def test_wrong_classes_file(tmp_path, more, message):
