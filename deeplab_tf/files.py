@@ -1,12 +1,15 @@
 """Files: output that appears whole or not at all, input within bounds."""
 
+import atexit
 import contextlib
 import errno
+import functools
 import json
 import os
 import pathlib
 import shutil
 import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +44,23 @@ def check_name(name: str, what: str) -> None:
             f"{_LONGEST_NAME} bytes, printable, without any of {_FORBIDDEN} and "
             "without a dot, minus or space at an end."
         )
+
+
+@functools.cache
+def without_wildcards(folder: str) -> str:
+    """A way to the folder whose letters mean nothing to glob; made where missing.
+
+    TensorFlow takes paths of checkpoints for patterns: in a folder called `[exp] 1` it
+    finds nothing. It is handed a link from a temporary folder instead.
+    """
+    os.makedirs(folder, exist_ok=True)
+    if not set(folder) & set("*?[]\\"):
+        return folder
+    home = tempfile.mkdtemp(prefix="deeplab_tf-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    link = os.path.join(home, "folder")
+    os.symlink(os.path.abspath(folder), link)
+    return link
 
 
 @contextlib.contextmanager

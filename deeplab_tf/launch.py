@@ -8,7 +8,8 @@ Examples:
       --data.dataset_dir=data/shapes
   python -m deeplab_tf.launch --workers=2 --restarts=3 -- --run_dir=...
 
-SIGTERM is passed on: the workers finish their step, save it and end.
+SIGTERM and Ctrl-C are passed on: the workers finish their step, save it and end. A
+second Ctrl-C ends them at once.
 """
 
 import json
@@ -31,7 +32,8 @@ absl_flags.DEFINE_integer(
 )
 
 
-_STOPPED = 128 + signal.SIGTERM  # of a worker that has saved its step
+# Exit codes of a worker that has saved its step.
+_STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 _NOTICE_SECONDS = 60  # in which the others should notice that one has died
 
 Worker = subprocess.Popen[bytes]
@@ -41,14 +43,15 @@ def main(arguments: list[str]) -> int:
     """Starts the group; starts it again where a worker died.
 
     Returns:
-      The exit code: 0, or 143 after SIGTERM.
+      The exit code: 0, 143 after SIGTERM, or 130 after Ctrl-C.
     """
     for attempt in range(FLAGS.restarts + 1):
         codes = _run_group(arguments, FLAGS.workers)
         if not any(codes):
             return 0
-        if _STOPPED in codes:
-            return _STOPPED
+        for code in _STOPPED[::-1]:
+            if code in codes:
+                return code
         print(f"workers ended with {codes}; attempt {attempt + 1}", file=sys.stderr)
     raise UserError(f"a worker failed: exit codes {codes}. See its message above.")
 
@@ -59,17 +62,22 @@ def _run_group(arguments: list[str], count: int) -> list[int]:
 
     def pass_on(number: int, frame: object) -> None:
         del frame
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for worker in workers:
-            worker.send_signal(number)  # does nothing to one that has ended
+            # A terminal's Ctrl-C has reached them already, and a second would end
+            # them at once.
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, pass_on)
+    before = {n: signal.signal(n, pass_on) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         while all(worker.poll() is None for worker in workers):
             time.sleep(0.1)
         _wait_for_the_others(workers)
         return [worker.wait() for worker in workers]
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         for worker in workers:
             worker.kill()
 
@@ -78,7 +86,7 @@ def _wait_for_the_others(workers: list[Worker]) -> None:
     """They end too: in order, with their checkpoint written, or by noticing."""
     deadline = time.monotonic() + _NOTICE_SECONDS
     while any(worker.poll() is None for worker in workers):
-        in_order = all(worker.poll() in (None, 0, _STOPPED) for worker in workers)
+        in_order = all(worker.poll() in (None, 0, *_STOPPED) for worker in workers)
         if not in_order and time.monotonic() > deadline:
             for worker in workers:
                 worker.kill()

@@ -1,6 +1,8 @@
 """The run folder: what a run was given, and the weights that came of it.
 
-run.json           config, data set and provenance: all that recreates the run
+run.json           config, data set and provenance: all that recreates the run; written
+                   once the first step is done
+lock               held by the process that trains, which it names
 checkpoints/       the latest training states, for resuming
 best/              the weights of the best evaluation so far
 metrics.jsonl      one line a logged step or evaluation
@@ -10,8 +12,11 @@ eval/<split>.json  what the eval command found
 """
 
 import dataclasses
+import os
 import pathlib
 import platform
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -31,6 +36,8 @@ from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.network.quantized import quantize
 
 RUN_FILE = "run.json"
+_CHECKPOINT = re.compile(r"ckpt-(\d+)\.index")
+_HALF_WRITTEN = re.compile(r"ckpt-\d+_temp|checkpoint\.tmp|\.checkpoint\.writing-")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,26 +87,51 @@ def open_run(run_dir: str) -> Run:
 def start_run(
     run_dir: str, config: Config, info: DatasetInfo, strategy: tf.distribute.Strategy
 ) -> Run:
-    """Opens the run folder to go on with it, or makes it.
+    """Opens the run folder to go on with it, or says what it will be.
+
+    Nothing is written: see `save`.
+
+    Args:
+      run_dir: the folder.
+      config: the run's. Of a run that goes on it may differ in what changes no result,
+        in the folder of the same shards, and in `train.steps`, which may grow.
+      info: of its data set.
+      strategy: for the provenance of a new run.
 
     Raises:
       UserError: the folder holds a run of another config or data set.
     """
     path = pathlib.Path(run_dir)
-    if (path / RUN_FILE).exists():
-        run = open_run(run_dir)
-        different = run.config.difference(config)
-        if run.info != info:
-            different.append("dataset.json: not that of the run")
-        if different:
-            raise UserError(
-                f"{path / RUN_FILE} holds another run; take another --run_dir or its "
-                f"settings. It differs in {'; '.join(different)}."
-            )
-        return run
-    run = Run(path, config, info, provenance(strategy))
-    files.write_json(path / RUN_FILE, run.to_dict())
-    return run
+    if not (path / RUN_FILE).exists():
+        return Run(path, config, info, provenance(strategy))
+    run = open_run(run_dir)
+    goes_on = run.config.with_changeable(config)
+    different = goes_on.difference(config)
+    if config.train.steps < run.config.train.steps:
+        different.append(f"train.steps: {run.config.train.steps} can only grow")
+    if run.info != info:
+        different.append("dataset.json: not that of the run")
+    if different:
+        raise UserError(
+            f"{path / RUN_FILE} holds another run; take another --run_dir or its "
+            f"settings, or --restart to delete it. It differs in "
+            f"{'; '.join(different)}."
+        )
+    return dataclasses.replace(run, config=goes_on)
+
+
+def save(run: Run) -> None:
+    """Writes run.json, whole or not at all."""
+    files.write_json(run.path / RUN_FILE, run.to_dict())
+
+
+def clear(run_dir: str) -> None:
+    """Deletes what a training wrote into its folder, and nothing else."""
+    path = pathlib.Path(run_dir)
+    for name in (RUN_FILE, "metrics.jsonl", "initialization.json"):
+        (path / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "best", "events", "post_mortem", "eval"):
+        shutil.rmtree(path / name, ignore_errors=True)
 
 
 def dataset(run: Run, dataset_dir: str | None = None) -> tuple[str, DatasetInfo]:
@@ -169,13 +201,65 @@ def load_model(
 
 
 def weights_path(run_path: pathlib.Path, checkpoint: str) -> str:
-    """The checkpoint's prefix in the run folder, as tf.train.Checkpoint reads it."""
+    """The checkpoint's prefix in the run folder, as `restore_weights` reads it."""
     folders = {"best": ("best", "checkpoints"), "latest": ("checkpoints",)}[checkpoint]
     for folder in folders:
-        path = tf.train.latest_checkpoint(run_path / folder)
-        if path is not None:
+        for path in checkpoint_paths(run_path / folder):
             return path
     raise UserError(f"{run_path}: holds no checkpoint yet; train first.")
+
+
+def checkpoint_paths(folder: pathlib.Path) -> list[str]:
+    """Prefixes of the checkpoints in a folder, the newest first.
+
+    By their names: the file `checkpoint`, where TensorFlow looks, may be lost or lie.
+    """
+    found = [_CHECKPOINT.fullmatch(path.name) for path in _entries(folder)]
+    steps = sorted({int(match[1]) for match in found if match}, reverse=True)
+    return [str(folder / f"ckpt-{step}") for step in steps]
+
+
+def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def for_tensorflow(path: str) -> str:
+    """A checkpoint's prefix in letters that TensorFlow takes as they are."""
+    folder, name = os.path.split(path)
+    return os.path.join(files.without_wildcards(folder), name)
+
+
+def write_checkpoint(
+    checkpoint: tf.train.Checkpoint, folder: pathlib.Path, step: int, keep: int
+) -> None:
+    """Writes a checkpoint, and deletes those before but for the last `keep` - 1."""
+    checkpoint.write(for_tensorflow(str(folder / f"ckpt-{step}")))
+    paths = checkpoint_paths(folder)
+    upto = paths[paths.index(str(folder / f"ckpt-{step}")) :]
+    for path in upto[keep:]:
+        name = os.path.basename(path)
+        for file in _entries(folder):
+            if file.name.partition(".")[0] == name:
+                file.unlink()
+    lines = [
+        f'all_model_checkpoint_paths: "{os.path.basename(p)}"' for p in upto[:keep]
+    ]
+    # For tf.train.latest_checkpoint; nothing here reads it.
+    with files.replacing(folder / "checkpoint") as temporary:
+        latest = f'model_checkpoint_path: "ckpt-{step}"'
+        temporary.write_text("\n".join([latest, *lines[::-1]]) + "\n")
+
+
+def remove_half_written(folder: pathlib.Path) -> None:
+    """Removes what killed processes left of checkpoints; only one may write there."""
+    for path in _entries(folder):
+        if _HALF_WRITTEN.match(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def save_best(run_path: pathlib.Path, model: keras.Model, step: int) -> None:
+    """Writes the weights of the best evaluation, of the only step that is kept."""
+    write_checkpoint(weights(model), run_path / "best", step, keep=1)
 
 
 def restore_weights(model: keras.Model, path: str) -> None:
@@ -185,7 +269,7 @@ def restore_weights(model: keras.Model, path: str) -> None:
       UserError: the file is damaged or lacks a weight of the model.
     """
     try:
-        status = weights(model).read(path)
+        status = weights(model).read(for_tensorflow(path))
         status.assert_existing_objects_matched()
         status.expect_partial()
     except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:

@@ -18,6 +18,8 @@ Examples:
 import os
 import sys
 
+from absl import flags as absl_flags
+
 from deeplab_tf import cli
 from deeplab_tf.config import Config, setting_flags
 from deeplab_tf.errors import UserError
@@ -39,7 +41,9 @@ def main() -> None:
     from deeplab_tf.training import loop
 
     _tell_settings(config)
-    result = loop.train(config, setting_flags.FLAGS.run_dir)
+    result = loop.train(
+        config, setting_flags.FLAGS.run_dir, restart=setting_flags.FLAGS.restart
+    )
     if result:
         print(f"mIoU {metrics.text(result['miou'])} on {result['split']}")
     print(f"Run folder: {setting_flags.FLAGS.run_dir}")
@@ -53,5 +57,8 @@ def _tell_settings(config: Config) -> None:
 
 if __name__ == "__main__":
     cli.define_run_dir("Run folder to write, or to go on with.")
+    absl_flags.DEFINE_boolean(
+        "restart", False, "Delete what --run_dir holds of a run and begin at step 0."
+    )
     setting_flags.define_config()
     cli.run(main)

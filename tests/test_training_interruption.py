@@ -4,26 +4,35 @@ import subprocess
 import sys
 import threading
 
+import pytest
 from conftest import ROOT
 
 from deeplab_tf.training import interruption
 
 
-def test_sigterm_is_noticed_and_the_old_handler_comes_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with interruption.sigterm_noticed() as stop:
-        assert not stop.is_set()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wait(5)
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_noticed_and_the_old_handler_comes_back(number):
+    before = signal.getsignal(number)
+    with interruption.stop_noticed() as stop:
+        assert not stop.number
+        os.kill(os.getpid(), number)
+        assert stop.number == number
+    assert signal.getsignal(number) is before
+
+
+def test_the_second_ctrl_c_ends_at_once():
+    with interruption.stop_noticed():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_other_threads_leave_signals_alone():
     seen = []
 
     def use():
-        with interruption.sigterm_noticed() as stop:
-            seen.append(stop.is_set())
+        with interruption.stop_noticed() as stop:
+            seen.append(bool(stop.number))
 
     thread = threading.Thread(target=use)
     thread.start()

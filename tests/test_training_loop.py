@@ -1,5 +1,6 @@
 import math
 import os
+import shutil
 
 import h5py
 import keras
@@ -170,14 +171,16 @@ def test_batch_norm_momentum_fits_the_length_of_the_run():
     assert batch_norm_momentum(config) == 0.5
 
 
-def test_a_damaged_checkpoint_is_named(finished, config, tmp_path):
-    import shutil
-
-    shutil.copytree(finished, tmp_path / "run")
-    damaged = tmp_path / "run" / "checkpoints" / "ckpt-12.data-00000-of-00001"
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    finished, config, tmp_path, caplog
+):
+    run = shutil.copytree(finished, tmp_path / "run")
+    damaged = run / "checkpoints" / "ckpt-12.data-00000-of-00001"
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    with pytest.raises(UserError, match="ckpt-12: is damaged"):
-        loop.train(config, str(tmp_path / "run"))
+    loop.train(config, str(run))
+    assert "ckpt-12: is damaged" in caplog.text
+    assert_same_weights(finished, run)
+    assert losses(run) == losses(finished)
 
 
 def test_a_corrupt_shard_is_named(config, tmp_path):

@@ -25,8 +25,8 @@ def run(tmp_path_factory):
     )
     keras.utils.set_random_seed(0)
     model = build_model(config.model, info.num_classes)
-    weights = runs.weights(model)
-    tf.train.CheckpointManager(weights, run.path / "best", 1).save(7)
+    runs.save_best(run.path, model, 7)
+    runs.save(run)
     return run
 
 

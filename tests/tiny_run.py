@@ -55,8 +55,8 @@ def write(folder, settings=None, seed=0):
     keras.utils.set_random_seed(seed)
     model = build_model(config.model, info.num_classes, channels=info.channels)
     randomize(model, seed)
-    manager = tf.train.CheckpointManager(runs.weights(model), run_dir / "best", 1)
-    manager.save(1)
+    runs.save_best(run.path, model, 1)
+    runs.save(run)
     return run.path
 
 

@@ -106,6 +106,16 @@ class Config:
             if mine[name] != theirs[name]
         ]
 
+    def with_changeable(self, other: "Config") -> "Config":
+        """This config with those leaves of another that a run may go on with."""
+        theirs = other.leaves()
+        names = [
+            f"{section}.{field.name}"
+            for section, field in iterate_leaves()
+            if field.metadata["may_change"]
+        ]
+        return self.replace({name: theirs[name] for name in names})
+
 
 def iterate_leaves() -> Iterator[tuple[str, dataclasses.Field[Any]]]:
     """Yields (section, field) for each leaf of Config."""

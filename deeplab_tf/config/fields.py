@@ -58,9 +58,16 @@ SizeOrEmpty = Annotated[
 ]
 
 
-def leaf(default: T, help_text: str) -> T:
-    """A setting with its help text: one or two sentences, shown by --help."""
-    metadata = {"help": help_text}
+def leaf(default: T, help_text: str, *, may_change: bool = False) -> T:
+    """A setting.
+
+    Args:
+      default: its value where none is given.
+      help_text: one or two sentences, shown by --help.
+      may_change: whether a run may go on with another value, as what it trains stays
+        the same.
+    """
+    metadata = {"help": help_text, "may_change": may_change}
     if isinstance(default, dict):
         copy: Any = default.copy
         return dataclasses.field(default_factory=copy, metadata=metadata)

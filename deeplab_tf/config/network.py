@@ -183,7 +183,9 @@ class Model:
 class Data:
     """Where the examples come from and at what size they are trained."""
 
-    dataset_dir: str = leaf("", "Folder with dataset.json and its TFRecord shards.")
+    dataset_dir: str = leaf(
+        "", "Folder with dataset.json and its TFRecord shards.", may_change=True
+    )
     train_split: str = leaf("train", "Split to train on.")
     eval_split: str = leaf("val", "Split to evaluate on during training.")
     crop_size: Annotated[

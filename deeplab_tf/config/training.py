@@ -152,7 +152,7 @@ class Optimizer:
 class Train:
     """The run: its length, batch, devices, checkpoints."""
 
-    steps: PositiveInt = leaf(30_000, "Training steps.")
+    steps: PositiveInt = leaf(30_000, "Training steps.", may_change=True)
     batch_size: PositiveInt = leaf(16, "Global batch size.")
     seed: NonNegativeInt = leaf(0, "Seed of weights, augmentation and order.")
     init_checkpoint: str = leaf(
@@ -193,7 +193,7 @@ class Train:
         "many times slower.",
     )
     steps_per_call: NonNegativeInt = leaf(
-        0, "Steps for each call from the host; 0: 1 on CPUs, 10 else."
+        0, "Steps for each call from the host; 0: 1 on CPUs, 10 else.", may_change=True
     )
     accumulate_steps: PositiveInt = leaf(
         1, "Parts of the batch whose gradients are added up, to save memory."
@@ -207,9 +207,12 @@ class Train:
         3,
         "How often a run whose loss is not finite goes back to its last checkpoint "
         "at half the rate.",
+        may_change=True,
     )
     stall_seconds: PositiveInt = leaf(
-        1800, "A step or an evaluation that takes longer than this ends the run."
+        1800,
+        "A step or an evaluation that takes longer than this ends the run.",
+        may_change=True,
     )
     profile_steps: Annotated[
         tuple[int, ...],
@@ -218,12 +221,24 @@ class Train:
             "first,last or empty",
             lambda steps: len(steps) in (0, 2) and list(steps) == sorted(steps),
         ),
-    ] = leaf((), "First and last step to profile for TensorBoard; empty: none.")
-    log_steps: PositiveInt = leaf(10, "Steps between lines of metrics.jsonl.")
-    checkpoint_steps: PositiveInt = leaf(500, "Steps between checkpoints.")
-    keep_checkpoints: PositiveInt = leaf(3, "Checkpoints kept beside the best.")
+    ] = leaf(
+        (),
+        "First and last step to profile for TensorBoard; empty: none.",
+        may_change=True,
+    )
+    log_steps: PositiveInt = leaf(
+        10, "Steps between lines of metrics.jsonl.", may_change=True
+    )
+    checkpoint_steps: PositiveInt = leaf(
+        500, "Steps between checkpoints.", may_change=True
+    )
+    keep_checkpoints: PositiveInt = leaf(
+        3, "Checkpoints kept beside the best.", may_change=True
+    )
     eval_steps: NonNegativeInt = leaf(
-        1000, "Steps between evaluations; the last step has one too. 0: none."
+        1000,
+        "Steps between evaluations; the last step has one too. 0: none.",
+        may_change=True,
     )
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf import files, runs
+from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.data import dataset_info
 from deeplab_tf.data.dataset_info import DatasetInfo
@@ -65,9 +65,8 @@ def import_model(released: Released, run_dir: str, given: Mapping[str, Any]) -> 
     provenance = runs.provenance(tf.distribute.get_strategy())
     provenance["imported"] = {"source": released.source, "ignored": released.ignored}
     run = Run(path, config, info, provenance)
-    best = tf.train.CheckpointManager(runs.weights(network), path / "best", 1)
-    best.save(0)
-    files.write_json(path / runs.RUN_FILE, run.to_dict())
+    runs.save_best(path, network, 0)
+    runs.save(run)
     return run
 
 

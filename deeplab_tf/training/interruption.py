@@ -12,26 +12,53 @@ from deeplab_tf.errors import UserError
 
 
 class InterruptedRunError(UserError):
-    """The run was asked to stop and has saved its state."""
+    """The run was asked to stop and has saved its state.
 
-    exit_code = 128 + signal.SIGTERM  # what a shell reports for a process it ended
+    Args:
+      step: that is saved.
+      number: of the signal; 0: it came to another worker.
+    """
+
+    def __init__(self, step: int, number: int) -> None:
+        name = signal.Signals(number).name if number else "a signal to another worker"
+        super().__init__(
+            f"stopped by {name} after step {step}, which is saved; the same command "
+            "goes on from there."
+        )
+        # What a shell reports for a process that the signal ended.
+        self.exit_code = 128 + (number or signal.SIGTERM)
+
+
+class Notice:
+    """Which signal asked the run to stop; 0: none so far."""
+
+    number = 0
 
 
 @contextlib.contextmanager
-def sigterm_noticed() -> Iterator[threading.Event]:
-    """Yields an event that SIGTERM sets, so that a step is finished before the end.
+def stop_noticed() -> Iterator[Notice]:
+    """Yields what SIGTERM and Ctrl-C set, so that a step is finished before the end.
 
-    Outside the main thread, where Python allows no handler, nothing is changed.
+    A second Ctrl-C ends the process at once. Outside the main thread, where Python
+    allows no handler, nothing is changed.
     """
-    noticed = threading.Event()
+    notice = Notice()
     if threading.current_thread() is not threading.main_thread():
-        yield noticed
+        yield notice
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: noticed.set())
+
+    def note(number: int, _: object) -> None:
+        notice.number = notice.number or number
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            print("\nSaving the step; Ctrl-C once more ends at once.", file=sys.stderr)
+
+    before = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield noticed
+        yield notice
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

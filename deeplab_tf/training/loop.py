@@ -1,5 +1,7 @@
 """The training loop: steps, evaluations, checkpoints, resuming, recovery."""
 
+import contextlib
+import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,8 +21,8 @@ from deeplab_tf.training import (
     distribution,
     initialization,
     interruption,
+    locking,
     preflight,
-    train_state,
 )
 from deeplab_tf.training.log import RunLog
 from deeplab_tf.training.post_mortem import weights_not_finite
@@ -30,7 +32,11 @@ from deeplab_tf.training.train_state import TrainState
 
 
 def train(
-    config: Config, run_dir: str, callbacks: Sequence[keras.callbacks.Callback] = ()
+    config: Config,
+    run_dir: str,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    *,
+    restart: bool = False,
 ) -> dict[str, Any]:
     """Trains, or goes on with training, until `config.train.steps`.
 
@@ -42,32 +48,50 @@ def train(
         "val_pixel_accuracy" (of several workers the first alone has epochs). Their
         `model` is the one that is trained; `model.stop_training` ends the run, its
         state saved. Keras guesses no direction of "val_miou": give mode="max".
+      restart: deletes what the folder holds of a run before.
 
     Returns:
       The last evaluation's scores, empty where there was none.
 
     Raises:
-      UserError: the data set, the folder or a setting is not usable, a shard is
-        damaged, or the loss is not finite any more.
+      UserError: the data set, the folder or a setting is not usable, another process
+        trains there, a shard is damaged, or the loss is not finite any more.
     """
     info = dataset_info.load(config.data.dataset_dir)
     strategy = distribution.make_strategy(config.train)
-    run = runs.start_run(run_dir, config, info, strategy)
-    keras.utils.set_random_seed(config.train.seed)
+    is_chief = distribution.is_chief(strategy)
+    with locking.locked(run_dir) if is_chief else contextlib.nullcontext():
+        if restart:
+            if is_chief:
+                runs.clear(run_dir)
+            distribution.make_agreement(strategy)(True)  # the others wait for it
+        run = runs.start_run(run_dir, config, info, strategy)
+        state = _start(run, strategy)
+        if is_chief:
+            preflight.tell(config, info, state, strategy)
+        with RunLog(run, state.step_number, is_chief) as log:
+            return _Loop(run, strategy, state, log, callbacks).run()
+
+
+def _start(run: Run, strategy: tf.distribute.Strategy) -> TrainState:
+    """The state of the run's newest checkpoint, or that before its first step."""
+    keras.utils.set_random_seed(run.config.train.seed)
     with strategy.scope():
-        state = TrainState(config, info)
-    path = train_state.latest(run.path)
-    if path is not None:
-        state.restore(path)
-    elif config.train.init_checkpoint:
+        state = TrainState(run.config, run.info)
+    if not _failed_before_its_first_step(run.path) and state.restore_newest(run.path):
+        if distribution.is_chief(strategy):
+            preflight.tell_longer(run, state.step_number)
+    elif run.config.train.init_checkpoint:
         initialization.start_from(state.model, run)
         state.refresh_evaluated(first=True)
         _require_finite(state, run)
-    is_chief = distribution.is_chief(strategy)
-    if is_chief:
-        preflight.tell(config, info, state, strategy)
-    with RunLog(run, state.step_number, is_chief) as log:
-        return _Loop(run, strategy, state, log, callbacks).run()
+    return state
+
+
+def _failed_before_its_first_step(path: pathlib.Path) -> bool:
+    """Whether nothing lies there but what is written before there is a run."""
+    later = [p for p in (path / "checkpoints").glob("ckpt-*.*") if p.stem != "ckpt-0"]
+    return not (path / runs.RUN_FILE).exists() and not later
 
 
 def _require_finite(state: TrainState, run: Run) -> None:
@@ -95,15 +119,17 @@ class _Loop:
         self._chief = distribution.is_chief(strategy)
         self._recovery = Recovery(run, state, self._chief)
         self._result: dict[str, Any] = {}
+        self._written = False  # run.json, with what this process was given
         self._saved = (-1, 0)  # step and rollbacks of the last checkpoint
         self._callbacks = keras.callbacks.CallbackList(
             list(callbacks), model=state.model, add_history=False, add_progbar=False
         )
         evaluates = self._chief and self._settings.eval_steps
         self._predict = make_predictor(state.evaluated) if evaluates else None
-        self._checkpoints = tf.train.CheckpointManager(
-            state.checkpoint, run.path / "checkpoints", self._settings.keep_checkpoints
-        )
+        self._folder = run.path / "checkpoints"
+        if self._chief:
+            runs.remove_half_written(self._folder)
+            runs.remove_half_written(run.path / "best")
 
     def run(self) -> dict[str, Any]:
         """Goes on to the last step; returns the last evaluation."""
@@ -116,7 +142,7 @@ class _Loop:
         self._callbacks.on_train_begin()
         self._begin_epoch()
         with (
-            interruption.sigterm_noticed() as stop,
+            interruption.stop_noticed() as stop,
             interruption.stall_watch(settings.stall_seconds) as alive,
         ):
             stopped = False
@@ -124,11 +150,16 @@ class _Loop:
                 self._call(steps, batches)
                 alive()
                 try:
-                    interrupted, stopped = agree(stop.is_set(), self._stop_training())
+                    interrupted, stopped = agree(
+                        bool(stop.number), self._stop_training()
+                    )
                 except tf.errors.OpError as error:  # nobody answers
                     raise self._explain(error) from error
                 if interrupted:
-                    self._interrupt()
+                    self._save(state.step_number)
+                    raise interruption.InterruptedRunError(
+                        state.step_number, stop.number
+                    )
             if stopped:
                 self._save(state.step_number)
         self._callbacks.on_train_end()
@@ -145,6 +176,9 @@ class _Loop:
         except tf.errors.OpError as error:
             raise self._explain(error) from error
         step = before + count
+        if self._chief and not self._written:
+            runs.save(self._run)  # only now is it a run: the first step has worked
+            self._written = True
         self._callbacks.on_train_batch_end(step - 1, told)
         self._recovery.examine(before, step, told)
         last = step == self._settings.steps
@@ -180,8 +214,7 @@ class _Loop:
         miou = result["miou"]
         if miou is not None and miou > state.best_miou.numpy():
             state.best_miou.assign(miou)
-            weights = runs.weights(state.evaluated)
-            tf.train.CheckpointManager(weights, self._run.path / "best", 1).save(step)
+            runs.save_best(self._run.path, state.evaluated, step)
         self._log.evaluation(step, result, self._predict)
         scores = {f"val_{key}": result[key] for key in ("miou", "pixel_accuracy")}
         epoch = (step - 1) // self._settings.eval_steps
@@ -202,10 +235,11 @@ class _Loop:
             return
         self._saved = state
         try:
-            self._checkpoints.save(step)
+            keep = self._settings.keep_checkpoints
+            runs.write_checkpoint(self._state.checkpoint, self._folder, step, keep)
         except (tf.errors.ResourceExhaustedError, tf.errors.UnknownError) as error:
             raise UserError(
-                f"{self._checkpoints.directory}: checkpoint {step} cannot be written "
+                f"{self._folder}: checkpoint {step} cannot be written "
                 f"({str(error).splitlines()[0]}); the one before is kept. Make space "
                 "and give the same command again."
             ) from None
@@ -223,14 +257,6 @@ class _Loop:
                 "resume from the last checkpoint."
             )
         return error
-
-    def _interrupt(self) -> None:
-        step = self._state.step_number
-        self._save(step)
-        raise interruption.InterruptedRunError(
-            f"stopped by SIGTERM after step {step}, which is saved; the same command "
-            "goes on from there."
-        )
 
     def _stop_training(self) -> bool:
         """Whether a callback has had enough."""

@@ -5,10 +5,13 @@ import sys
 import tensorflow as tf
 from absl import logging
 
+from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.data.class_weights import absent_classes
 from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.runs import Run
 from deeplab_tf.training import distribution, memory, recipe
+from deeplab_tf.training.schedules import learning_rate
 from deeplab_tf.training.train_state import TrainState
 
 
@@ -32,6 +35,26 @@ def tell(
     warnings = absent_classes(info, config.data.train_split) + untrained_rates(config)
     for warning in [*warnings, *too_much]:
         logging.warning(warning)
+
+
+def tell_longer(run: Run, step: int) -> None:
+    """Says what becomes of the learning rate where a run goes on beyond its end.
+
+    Args:
+      run: with the config that it goes on with.
+      step: that it has reached.
+    """
+    path, steps = run.path / runs.RUN_FILE, run.config.train.steps
+    before = runs.open_run(str(run.path)).config.train.steps if path.exists() else steps
+    if before == steps:
+        return
+    settings = run.config.optimizer
+    old, new = (float(learning_rate(settings, n, step)) for n in (before, steps))
+    logging.warning(
+        f"train.steps {before} -> {steps}: the learning rate goes on by the schedule "
+        f"of the longer run, {new:.3g} at step {step} where that of the shorter is "
+        f"{old:.3g}"
+    )
 
 
 def batch_norm(config: Config) -> str:

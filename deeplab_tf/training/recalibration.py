@@ -14,6 +14,7 @@ from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.network import backbones
 from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.runs import Run
+from deeplab_tf.training import locking
 
 
 def recalibrate(run: Run, dataset_dir: str, batches: int) -> tuple[float, float]:
@@ -41,8 +42,8 @@ def recalibrate(run: Run, dataset_dir: str, batches: int) -> tuple[float, float]
     if after > before:
         path = runs.weights_path(run.path, "best")
         step = int(path.rsplit("-", 1)[1])
-        manager = tf.train.CheckpointManager(runs.weights(model), run.path / "best", 1)
-        manager.save(step)
+        with locking.locked(run.path):
+            runs.save_best(run.path, model, step)
     return before, after
 
 

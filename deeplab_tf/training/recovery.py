@@ -6,7 +6,6 @@ from absl import logging
 
 from deeplab_tf.errors import UserError
 from deeplab_tf.runs import Run
-from deeplab_tf.training import train_state
 from deeplab_tf.training.post_mortem import write_post_mortem
 from deeplab_tf.training.train_state import TrainState
 
@@ -65,8 +64,7 @@ class Recovery:
             raise UserError(_given_up(self._run, step, told, self._folder))
         rate = float(state.rate_factor.numpy()) / 2
         best = float(state.best_miou.numpy())
-        path = train_state.latest(self._run.path)
-        state.restore(str(path))
+        path = state.restore_newest(self._run.path)
         # The data go on; what the state holds of this run's course stays.
         state.step.assign(step)
         state.bad_steps.assign(0)

@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from deeplab_tf import runs
 from deeplab_tf.config import Config
@@ -90,15 +91,39 @@ class TrainState:
           UserError: the checkpoint is damaged or of another program.
         """
         try:
-            status = self.checkpoint.read(path)
+            status = self.checkpoint.read(runs.for_tensorflow(path))
             status.assert_existing_objects_matched()
             status.expect_partial()  # how many were written is left to the manager
         except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
             reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{path}: is damaged ({reason})") from None
+
+    def restore_newest(self, run_path: pathlib.Path) -> str | None:
+        """Restores the newest state of a run folder that can be read.
+
+        Returns:
+          Its path; None where there is none, nor a trace of one.
+
+        Raises:
+          UserError: there are checkpoints, but none can be read.
+        """
+        folder, damaged = run_path / "checkpoints", []
+        for path in runs.checkpoint_paths(folder):
+            try:
+                self.restore(path)
+            except UserError as error:
+                damaged.append(str(error))
+                continue
+            for message in damaged:
+                logging.warning(f"{message}; skipped for {path}")
+            return path
+        traces = [*damaged, *map(str, folder.glob("ckpt-*.*"))]
+        if traces:
             raise UserError(
-                f"{path}: is damaged; delete its files to resume from the checkpoint "
-                f"before ({reason})."
-            ) from None
+                f"{folder}: holds checkpoints, but none that can be read: {traces[0]}. "
+                "--restart deletes the run and trains it from step 0."
+            )
+        return None
 
     def _build(self, precision: str) -> keras.Model:
         config, before = self._config, keras.config.dtype_policy()
@@ -147,8 +172,3 @@ def _counter(value: float, dtype: tf.DType) -> tf.Variable:
         dtype=dtype,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
-
-
-def latest(run_path: pathlib.Path) -> str | None:
-    """The last training state of a run folder, None where there is none."""
-    return tf.train.latest_checkpoint(run_path / "checkpoints")
