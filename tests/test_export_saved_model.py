@@ -128,7 +128,9 @@ def test_scales_and_flip(run, model, tmp_path):
         ((1, 40, 40, 4), r"not compatible with expected shape \[\?,\?,\?,3\]"),
         ((1, 2, 20_000, 3), "16384"),
         ((1, 400, 400, 3), "100000"),
-        ((4, 200, 200, 3), "25000"),
+        ((4, 200, 200, 3), "160000"),
+        # The network computes 33 x 33 for each.
+        ((100, 1, 1, 3), "108900"),
     ],
 )
 def test_bad_pictures(signatures, shape, message):
@@ -143,6 +145,16 @@ def test_bad_bytes_leave_the_process_alive(signatures):
             signatures["serving_bytes"](contents=tf.constant([good, bad]))
     outputs = signatures["serving_bytes"](contents=tf.constant([good]))
     assert outputs["labels"].shape == (1, 40, 40)
+
+
+def test_a_batch_is_bounded_with_its_padding(signatures):
+    """Each of them is small, and so is the file of both."""
+    wide, tall = np.zeros((1, 16_384), np.uint8), np.zeros((16_384, 1), np.uint8)
+    serve = signatures["serving_bytes"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=str(2 * 16_384**2)):
+        serve(contents=tf.constant([png(wide), png(tall)]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=str(92 * 33 * 33)):
+        serve(contents=tf.constant([png(wide[:, :1])] * 92))
 
 
 def test_no_picture_at_all(signatures):

@@ -1,4 +1,8 @@
-"""Decodes JPEG and PNG bytes inside a graph, upright and within limits."""
+"""Decodes JPEG and PNG bytes inside a graph, upright and within limits.
+
+What a stranger sends is looked at twice: its header before anything is decoded, so that
+a small file cannot ask for all the memory, and the pixels against the header.
+"""
 
 from typing import Any
 
@@ -6,72 +10,111 @@ import tensorflow as tf
 
 _HEAD = 1 << 17  # bytes in which a camera's EXIF segment begins and ends
 _ORIENTATION = 0x0112  # EXIF 2.3, section 4.6.4
+_MAX_SEGMENTS = 64  # of a JPEG, before the pixels; cameras write about ten
+_MAX_SCANS = 64  # of a JPEG; progressive ones have about ten, each costs a pass
+_PNG = b"\x89PNG\r\n\x1a\n"
+_HEADER_CHUNK = b"\0\0\0\rIHDR"  # PNG, section 11.2.1: 13 bytes, the first chunk
+_START_OF_SCAN = 0xDA
 
 
-def decode(
-    contents: tf.Tensor, channels: int, max_side: int, max_pixels: int
-) -> tf.Tensor:
-    """Decodes one picture and turns it as its EXIF orientation says.
+def header(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What a file says of itself.
 
-    To be called in a tf.function with autograph. The size is checked before the
-    pixels are decoded, so that a small file cannot ask for all the memory.
+    To be called in a tf.function with autograph.
 
     Args:
       contents: scalar string, a JPEG or PNG file.
+
+    Returns:
+      Upright height and width, int32 [2], and the EXIF orientation 1..8.
+
+    Raises:
+      InvalidArgumentError, when run: the bytes are no JPEG or PNG, or such as nobody
+        writes who means well.
+    """
+    is_jpeg = tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"
+    is_png = tf.strings.substr(contents, 0, 8) == _PNG
+    contents = after(
+        contents, is_jpeg | is_png, ["the bytes are neither a JPEG nor a PNG."]
+    )
+    if is_jpeg:
+        size = tf.image.extract_jpeg_shape(_few_scans(contents))[:2]
+        orientation = exif_orientation(contents)
+    else:
+        first = tf.strings.substr(contents, 8, 8) == _HEADER_CHUNK
+        contents = after(
+            contents, first, ["Invalid PNG data: it does not begin with its size."]
+        )
+        numbers = _numbers(tf.strings.substr(contents, 16, 8), 8)
+        size = tf.stack([_big_endian(numbers[4:], 4), _big_endian(numbers[:4], 4)])
+        orientation = 1
+    return _turned(size, orientation), orientation
+
+
+def decode(
+    contents: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor, channels: int
+) -> tf.Tensor:
+    """Decodes one picture whose header was found good, and turns it upright.
+
+    Args:
+      contents: scalar string, a JPEG or PNG file.
+      size: and
+      orientation: as `header` gives them.
       channels: of the result: 1, 3 or 4.
-      max_side: longest side allowed, in pixels.
-      max_pixels: height * width allowed.
 
     Returns:
       uint8 [H, W, channels]; JPEG by the accurate transform, as in training.
 
     Raises:
-      InvalidArgumentError, when run: the bytes are no JPEG or PNG, are damaged, or
-        the picture is too large.
+      InvalidArgumentError, when run: the bytes are damaged.
     """
-    is_jpeg = tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"
-    is_png = tf.strings.substr(contents, 0, 8) == b"\x89PNG\r\n\x1a\n"
-    contents = _after(
-        contents, is_jpeg | is_png, ["the bytes are neither a JPEG nor a PNG."]
-    )
-    if is_jpeg:
-        size = tf.image.extract_jpeg_shape(contents)[:2]
-        orientation = exif_orientation(contents)
-    else:
-        header = _numbers(tf.strings.substr(contents, 16, 8), 8)
-        size = tf.stack([_big_endian(header[4:], 4), _big_endian(header[:4], 4)])
-        orientation = 1
-    contents = check_size(contents, size, max_side, max_pixels)
     # Reads PNG, too.
     image = tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE")
-    return turn(image, orientation)
+    image = turn(image, orientation)
+    return after(
+        image,
+        tf.reduce_all(tf.equal(tf.shape(image)[:2], size)),
+        ["the picture is not of the size that its header says:", size],
+    )
 
 
 def check_size(
-    value: tf.Tensor, size: tf.Tensor, max_side: int, max_pixels: int | tf.Tensor
+    value: tf.Tensor,
+    sizes: tf.Tensor,
+    count: tf.Tensor,
+    *,
+    max_side: int,
+    max_pixels: int,
+    least: tuple[int, ...] = (1, 1),
 ) -> tf.Tensor:
-    """The value, once its height and width are neither 0 nor too large."""
-    sides = tf.cast(size, tf.int64)
-    value = _after(
+    """The value, once a request of pictures is neither empty nor too large.
+
+    Args:
+      value: what is given back.
+      sizes: heights and widths of the pictures, [N, 2].
+      count: how many pictures are computed at the greatest height and width.
+      max_side: longest side allowed, in pixels.
+      max_pixels: count * height * width allowed, with the padding of the smaller ones.
+      least: height, width to which the network pads smaller pictures.
+    """
+    sizes = tf.cast(sizes, tf.int64)
+    value = after(
         value,
-        tf.reduce_all(sides >= 1),
-        ["a picture must not be empty; its size:", sides],
+        tf.reduce_all(sizes >= 1),
+        ["a picture must not be empty; the sizes:", sizes],
     )
-    limits = [
-        "a picture may have",
-        max_side,
-        "pixels a side and",
-        max_pixels,
-        "in all;",
-    ]
-    return _after(
+    # With `least`, there is a greatest size where there is no picture, too.
+    greatest = tf.reduce_max(tf.concat([sizes, [least]], 0), 0)
+    pixels = tf.cast(count, tf.int64) * tf.reduce_prod(greatest)
+    limits = ["a picture may have", max_side, "pixels a side, a request"]
+    return after(
         value,
-        tf.reduce_all(sides <= max_side) & (tf.reduce_prod(sides) <= max_pixels),
-        [*limits, "its size:", sides],
+        tf.reduce_all(sizes <= max_side) & (pixels <= max_pixels),
+        [*limits, max_pixels, "in all, padded to one size; it has", pixels, sizes],
     )
 
 
-def _after(value: tf.Tensor, condition: tf.Tensor, message: list[Any]) -> tf.Tensor:
+def after(value: tf.Tensor, condition: tf.Tensor, message: list[Any]) -> tf.Tensor:
     """The value, to be had only where the condition holds.
 
     What reads it cannot start before: an assertion alone would not hold back the
@@ -80,6 +123,21 @@ def _after(value: tf.Tensor, condition: tf.Tensor, message: list[Any]) -> tf.Ten
     assertion = tf.debugging.Assert(condition, message)
     with tf.control_dependencies([assertion] if assertion is not None else []):
         return tf.identity(value)
+
+
+def _few_scans(contents: tf.Tensor) -> tf.Tensor:
+    """The contents, once a JPEG has no more scans than cameras and editors write."""
+    numbers = tf.io.decode_raw(contents, tf.uint8)
+    # In the pixels' data 0xff is followed by zero or a restart.
+    starts = tf.equal(numbers[:-1], 0xFF) & tf.equal(numbers[1:], _START_OF_SCAN)
+    count = tf.reduce_sum(tf.cast(starts, tf.int32))
+    return after(
+        contents, count <= _MAX_SCANS, ["a JPEG may have", _MAX_SCANS, "scans:", count]
+    )
+
+
+def _turned(size: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    return tf.where(orientation >= 5, size[::-1], size)
 
 
 def turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
@@ -98,10 +156,18 @@ def exif_orientation(contents: tf.Tensor) -> tf.Tensor:
     head = _numbers(tf.strings.substr(contents, 0, _HEAD), _HEAD)
     orientation = tf.constant(1)
     at = tf.constant(2)
-    # Segments: 0xff, kind, length of the rest in two bytes; 0xda begins the pixels.
-    while at < _HEAD - 10 and head[at] == 0xFF and head[at + 1] != 0xDA:
+    segments = tf.constant(0)
+    # Segments: 0xff, kind, length of the rest in two bytes.
+    while (
+        segments < _MAX_SEGMENTS
+        and at < _HEAD - 10
+        and head[at] == 0xFF
+        and head[at + 1] != _START_OF_SCAN
+    ):
+        segments += 1
         length = _big_endian(head[at + 2 : at + 4], 2)
-        is_exif = tf.strings.substr(contents, at + 4, 6) == b"Exif\0\0"
+        # Not of the string: beyond its end, the error would quote it, byte for byte.
+        is_exif = tf.reduce_all(head[at + 4 : at + 10] == list(b"Exif\0\0"))
         if is_exif and head[at + 1] == 0xE1:
             orientation = _tiff_orientation(head[at + 10 : at + 2 + length])
             at = tf.constant(_HEAD)

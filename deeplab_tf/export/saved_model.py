@@ -25,6 +25,7 @@ from deeplab_tf.runs import Run
 
 MAX_SIDE = 16_384
 MAX_PIXELS = 2**24
+_LEAST = (33, 33)  # a pixel costs no less than a cell of the coarsest output stride
 Outputs = dict[str, tf.Tensor]
 
 
@@ -48,7 +49,7 @@ def save(
       path: folder to write.
       scales: whose predictions are averaged.
       flip: averages with the mirrored picture, too.
-      max_pixels: in a request of pictures, or in an encoded picture; more are
+      max_pixels: in a request, with the padding of its smaller pictures; more are
         refused, for one request must not take the memory of a server.
     """
     frozen = _frozen_model(folding.fold(model))
@@ -74,6 +75,7 @@ class Server(tf.Module):
         self._run_json = json.dumps(run.to_dict())
         self._predict = make_predictor(model, scales=scales, flip=flip)
         self._max_pixels = max_pixels
+        self._least = run.config.model.padded_size or _LEAST
 
     def signatures(self) -> dict[str, Any]:
         """The concrete functions by signature name."""
@@ -96,13 +98,13 @@ class Server(tf.Module):
 
     def serve_pictures(self, pictures: tf.Tensor) -> Outputs:
         """Pictures of one size: labels [B, H, W], probabilities [B, H, W, K]."""
-        pictures = self._check(pictures)
+        pictures = self._check_pictures(pictures)
         probabilities = self._predict.probabilities(pictures)
         return {"labels": _labels(probabilities), "probabilities": probabilities}
 
     def serve_logits(self, pictures: tf.Tensor) -> Outputs:
         """Pictures of one size, one scale: logits [B, H, W, K]."""
-        pictures = self._check(pictures)
+        pictures = self._check_pictures(pictures)
         return {"logits": self._model(tf.cast(pictures, tf.float32))}
 
     def serve_bytes(self, contents: tf.Tensor) -> Outputs:
@@ -114,22 +116,31 @@ class Server(tf.Module):
           picture, whose height and width `sizes` [B, 2] gives, is the ignored label.
         """
 
-        def one(content: tf.Tensor) -> tuple[tf.RaggedTensor, ...]:
-            picture = encoded_image.decode(
-                content, self._info.channels, MAX_SIDE, self._max_pixels
-            )
+        sizes, orientations = tf.map_fn(
+            encoded_image.header,
+            contents,
+            fn_output_signature=(
+                tf.TensorSpec([2], tf.int32),
+                tf.TensorSpec([], tf.int32),
+            ),
+        )
+        contents = self._check(contents, sizes, tf.shape(sizes)[0])
+
+        def one(
+            inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+        ) -> tuple[tf.RaggedTensor, ...]:
+            picture = encoded_image.decode(*inputs, self._info.channels)
             probabilities = self._predict.probabilities(picture[None])[0]
             labels = _labels(probabilities)
             confidence = tf.reduce_max(probabilities, -1)
-            return _ragged(labels), _ragged(confidence), tf.shape(labels)
+            return _ragged(labels), _ragged(confidence)
 
-        labels, confidence, sizes = tf.map_fn(
+        labels, confidence = tf.map_fn(
             one,
-            contents,
+            (contents, sizes, orientations),
             fn_output_signature=(
                 tf.RaggedTensorSpec([None, None], tf.int32),
                 tf.RaggedTensorSpec([None, None], tf.float32),
-                tf.TensorSpec([2], tf.int32),
             ),
         )
         return {
@@ -145,15 +156,24 @@ class Server(tf.Module):
             "class_names": tf.constant(list(self._info.class_names)),
         }
 
-    def _check(self, pictures: tf.Tensor) -> tf.Tensor:
+    def _check_pictures(self, pictures: tf.Tensor) -> tf.Tensor:
         """The pictures, once their size is known to be served."""
         channels = self._info.channels
         pictures = tf.raw_ops.EnsureShape(
             input=pictures, shape=[None, None, None, channels]
         )
         shape = tf.shape(pictures, tf.int64)
-        limit = self._max_pixels // tf.maximum(shape[0], 1)
-        return encoded_image.check_size(pictures, shape[1:3], MAX_SIDE, limit)
+        return self._check(pictures, shape[None, 1:3], shape[0])
+
+    def _check(self, value: tf.Tensor, sizes: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        return encoded_image.check_size(
+            value,
+            sizes,
+            count,
+            max_side=MAX_SIDE,
+            max_pixels=self._max_pixels,
+            least=self._least,
+        )
 
 
 def _frozen_model(model: keras.Model) -> keras.Model:

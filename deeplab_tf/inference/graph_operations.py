@@ -84,10 +84,12 @@ def require_saved_model(saved_model: Any, source: str) -> None:
     functions = {
         item.signature.name: item for item in graphs[0].graph_def.library.function
     }
-    for name in _reachable(graphs[0].object_graph_def, functions):
-        if name not in functions:
-            raise UserError(f"{source}: is damaged: the function {name} is missing.")
-        _require(functions[name].node_def, SERVING, source)
+    called = _reachable(graphs[0].object_graph_def, functions)
+    missing = sorted(called - set(functions))
+    if missing:
+        raise UserError(f"{source}: is damaged: the function {missing[0]} is missing.")
+    nodes = [node for name in called for node in functions[name].node_def]
+    _require(nodes, SERVING, source)
 
 
 def _reachable(objects: Any, functions: Mapping[str, Any]) -> set[str]:
