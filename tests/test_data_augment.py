@@ -157,6 +157,7 @@ def test_padding_keeps_its_colour_and_does_not_run_into_the_picture(change):
     image = random_image(12, 10).numpy()
     inside = np.zeros((12, 10, 1), np.float32)
     inside[:9, 3:] = 1
+    changes = []
     for seed in seeds(5):
         found = []
         for padding in (127.5, 0.0):
@@ -166,4 +167,5 @@ def test_padding_keeps_its_colour_and_does_not_run_into_the_picture(change):
             np.testing.assert_array_equal(beside, np.full_like(beside, padding))
         picture = [part.numpy()[:9, 3:] for part in found]
         np.testing.assert_allclose(picture[0], picture[1], atol=1e-3)
-        assert np.abs(picture[0] - image[:9, 3:]).max() > 0.1
+        changes.append(np.abs(picture[0] - image[:9, 3:]).max())
+    assert max(changes) > 1  # some are drawn to be next to nothing
