@@ -6,6 +6,7 @@ import pathlib
 import resource
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -152,6 +153,41 @@ def test_killed_worker_is_reported(tmp_path):
     assert process.returncode == 1
     (line,) = errors.splitlines()
     assert "killed by signal 9" in line
+
+
+def test_workers_end_with_their_parent(tmp_path):
+    """Also one that waits: it must not need an example to notice."""
+    (tmp_path / "asleep.py").write_text(
+        "import time\n"
+        "from deeplab_tf.data.conversion import workers\n"
+        "def sleep(tick):\n"
+        "    time.sleep(60)\n"
+        "workers.run_tasks([sleep] * 2, 2, 'sleep', 2)\n"
+    )
+    process = subprocess.Popen([sys.executable, tmp_path / "asleep.py"])
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    started = wait_for(lambda: len(children.read_text().split()) == 2)
+    workers = children.read_text().split()
+    process.kill()
+    process.wait()
+    assert started
+    assert wait_for(lambda: not any(map(is_alive, workers)))
+
+
+def is_alive(process):
+    try:
+        state = pathlib.Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"  # an orphan nobody asks for
+
+
+def wait_for(condition):
+    for _ in range(500):
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_examples_keep_the_order_of_the_source(undisturbed, tmp_path):

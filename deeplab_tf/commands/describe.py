@@ -80,7 +80,7 @@ def _shards(folder: pathlib.Path) -> dict[str, list[str]]:
     shards: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         match = _SHARD.fullmatch(path.name)
-        if match:
+        if match and path.is_file():
             shards.setdefault(match["split"], []).append(path.name)
     for split, names in shards.items():
         counts = {_SHARD.fullmatch(name)["count"] for name in names}  # type: ignore[index]

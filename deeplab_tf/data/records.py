@@ -20,6 +20,7 @@ LABEL = "image/segmentation/class/encoded"
 LABEL_FORMAT = "image/segmentation/class/format"
 
 IMAGE_FILE_CHANNELS = (1, 3, 4)  # what a JPEG or PNG holds
+_VARINT_BITS = 70  # ten bytes hold the longest, of 64 bits
 _NO_LABEL = "the label is no grey PNG of 8 bits; convert the pictures again"
 PIXEL_TYPES = {8: "<u1", 16: "<u2", 32: "<f4"}  # of raw buffers, by their bits
 Parser = Callable[[Any], dict[str, Any]]
@@ -81,7 +82,7 @@ def decode_example(serialized: bytes) -> dict[str, bytes | int]:
             for _, entry in _fields(features)
             for key, value in _entry(entry)
         }
-    except (IndexError, TypeError, UnicodeDecodeError):
+    except (LookupError, TypeError, AttributeError, UnicodeDecodeError):
         raise UserError("a record holds no tf.train.Example.") from None
 
 
@@ -175,13 +176,15 @@ def _varint(value: int) -> bytes:
 def _entry(entry: Any) -> Iterator[tuple[str, bytes | int]]:
     """Yields key and first value of one entry of the map of features."""
     parts = dict(_fields(entry))
+    # Of a wrong kind, a part is an integer, which has no bytes.
+    key = parts[1].tobytes().decode()
     for kind, values in _fields(parts.get(2, b"")):
         for number, value in _fields(values):
             if kind == 1 and number == 1:
-                yield bytes(parts[1]).decode(), bytes(value)
+                yield key, value.tobytes()
             elif kind == 3:
                 integer = value if isinstance(value, int) else _read_varint(value, 0)[0]
-                yield bytes(parts[1]).decode(), integer
+                yield key, integer
             break
 
 
@@ -212,3 +215,5 @@ def _read_varint(view: Any, position: int) -> tuple[int, int]:
         shift += 7
         if byte < 0x80:
             return value, position
+        if shift >= _VARINT_BITS:
+            raise IndexError

@@ -31,12 +31,15 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[bytes]:
     Raises:
       UserError: the file is truncated or corrupt; names file and position.
     """
+    size = os.path.getsize(path)
     with open(path, "rb") as file:
         while header := file.read(12):
             position = file.tell() - len(header)
             if len(header) < 12 or _masked_crc(header[:8]) != header[8:]:
                 raise _damaged(path, position)
             (length,) = struct.unpack("<Q", header[:8])
+            if length > size - file.tell():
+                raise _damaged(path, position)
             data, crc = file.read(length), file.read(4)
             if len(data) < length or _masked_crc(data) != crc:
                 raise _damaged(path, position)

@@ -71,7 +71,10 @@ class Audit:
     def _find(
         self, where: list[dict[str, str]], split: str, name: str, kind: str, text: str
     ) -> None:
-        where.append({"split": split, "example": name, "kind": kind, "message": text})
+        message = _printable(text)
+        where.append(
+            {"split": split, "example": name, "kind": kind, "message": message}
+        )
 
     def _note_duplicate(self, split: str, name: str, image: str, digest: str) -> None:
         first = self._first.setdefault(digest, (split, image))
@@ -247,6 +250,13 @@ def _summary(title: str, findings: list[dict[str, str]]) -> list[str]:
         if len(texts) > _PRINT_AT_MOST:
             lines.append(f"    ... and {len(texts) - _PRINT_AT_MOST} more")
     return lines
+
+
+def _printable(text: str) -> str:
+    """On one line, for names may hold newlines or what is no text."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _shortened(text: str) -> str:

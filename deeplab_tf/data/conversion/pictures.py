@@ -250,6 +250,8 @@ def _from_pixels(pixels: np.ndarray, name: str, info: DatasetInfo) -> Picture:
             f"{name}: pixels must be {dtype.name} [H, W, {info.channels}]; "
             f"received {pixels.dtype} {list(pixels.shape)}.",
         )
+    if not pixels.size:
+        raise SampleError("channels", f"{name}: has no pixel: {list(pixels.shape)}.")
     if info.bits == 32 and not (pixels.min() >= 0 and pixels.max() <= 255):
         raise SampleError(
             "pixel_range",

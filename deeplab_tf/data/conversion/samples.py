@@ -1,10 +1,14 @@
 """What a source yields: light descriptions of examples, read later in a worker."""
 
 import dataclasses
+import io
+import math
 import os
 from collections.abc import Mapping
 
 import numpy as np
+
+from deeplab_tf import files
 
 Content = bytes | np.ndarray  # an encoded file, or pixels
 Color = tuple[int, int, int]
@@ -153,16 +157,32 @@ class FileSample(Sample):
 
 def _read(path: str, what: str) -> Content:
     try:
-        if path.endswith(".npy"):
-            return np.load(path, allow_pickle=False)
-        with open(path, "rb") as file:
-            return file.read()
+        content = files.read_bytes(path)
+        return _array(content) if path.endswith(".npy") else content
     except FileNotFoundError:
         raise SampleError(
             f"missing_{what}", f"{path}: there is no such {what}."
         ) from None
-    except (OSError, ValueError) as error:
-        raise SampleError(f"unreadable_{what}", f"{path}: {error}.") from None
+    except Exception as error:  # NumPy's reader of headers raises nearly anything
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        text = f"{path}: cannot be read: {reason}."
+        raise SampleError(f"unreadable_{what}", text) from None
+
+
+def _array(content: bytes) -> np.ndarray:
+    """The array of a .npy file, which takes no memory that the file does not hold."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[version]
+    shape, in_columns, dtype = read_header(stream)
+    data = memoryview(content)[stream.tell() :]
+    count = math.prod(shape)
+    if not 0 < count * dtype.itemsize == len(data):
+        raise ValueError(f"{dtype} {list(shape)} is not what its {len(data)} bytes are")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if in_columns else "C")
 
 
 def _file_stamp(path: str) -> tuple[int, int] | None:

@@ -95,6 +95,8 @@ def _scan_record(serialized: bytes, place: str, info: DatasetInfo) -> dict[str, 
         fault = (error.kind, str(error))
     except UserError as error:
         fault = ("no_example", f"{place}: {error}")
+    except Exception as error:  # whatever strange fields lead to
+        fault = ("no_example", f"{place}: {type(error).__name__}: {error}")
     return {"name": place, "image": place, "label": place, "fault": fault}
 
 

@@ -25,6 +25,7 @@ from deeplab_tf.data.conversion.workers import Tick
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.records import encode_example
 from deeplab_tf.data.tfrecord import write_record
+from deeplab_tf.errors import UserError
 
 _FORMAT_VERSION = 2  # raise it when the same input gives other bytes or facts
 
@@ -167,9 +168,19 @@ def convert_sample(sample: Sample, info: DatasetInfo) -> tuple[Fact, bytes | Non
         "fault": None,
     }
     try:
-        picture, label = _read(sample, info)
+        found, record = _convert(sample, info)
     except SampleError as fault:
         return fact | {"fault": (fault.kind, str(fault))}, None
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # one odd file must not end the whole conversion
+        text = f"{sample.image_name}: cannot be used: {type(error).__name__}: {error}"
+        return fact | {"fault": ("unexpected", text)}, None
+    return fact | found, record
+
+
+def _convert(sample: Sample, info: DatasetInfo) -> tuple[dict[str, Any], bytes]:
+    picture, label = _read(sample, info)
     record = encode_example(
         filename=sample.name,
         image=picture.encoded,
@@ -178,9 +189,13 @@ def convert_sample(sample: Sample, info: DatasetInfo) -> tuple[Fact, bytes | Non
         channels=info.channels,
         label=label.encoded if label else None,
     )
-    fact |= {"size": picture.size, "digest": picture.digest, "notes": picture.notes}
-    fact["pixels"] = label.counts if label else None
-    return fact, record
+    found = {
+        "size": picture.size,
+        "digest": picture.digest,
+        "notes": picture.notes,
+        "pixels": label.counts if label else None,
+    }
+    return found, record
 
 
 def _read(sample: Sample, info: DatasetInfo) -> tuple[Picture, Label | None]:

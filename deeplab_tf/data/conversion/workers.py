@@ -1,16 +1,18 @@
-"""Worker processes that share nothing but two counters.
+"""Worker processes that share nothing but a counter.
 
-Each takes the number of the next task until none is left, and leaves its result on
-disk. So there is no queue to jam, the result does not depend on how many there are,
-and the death of any process at any moment costs its unfinished task alone.
+A task leaves its result on disk. So the result does not depend on how many workers
+there are, and the death of any process at any moment costs its unfinished task alone.
 """
 
-import contextlib
 import multiprocessing
+import multiprocessing.process
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from multiprocessing.connection import wait
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent import futures
+from concurrent.futures import process
 from typing import Any
 
 from tqdm import tqdm
@@ -20,6 +22,7 @@ from deeplab_tf.errors import UserError
 Tick = Callable[[], object]  # called after each example
 Task = Callable[[Tick], None]
 _POLL_SECONDS = 0.1
+_done: Any = None  # in a worker: the shared number of examples that are done
 _RESUME = "Finished shards are kept: run the same command again"
 
 
@@ -63,31 +66,27 @@ def _run_here(tasks: Sequence[Task], bar: tqdm) -> None:
 
 def _run_parallel(tasks: Sequence[Task], num_workers: int, bar: tqdm) -> None:
     context = _context()
-    next_task, done = context.Value("q", 0), context.Value("q", 0)
-    workers, pipes = [], []
-    for _ in range(num_workers):
-        receiver, sender = context.Pipe(duplex=False)
-        worker = context.Process(
-            target=_work, args=(tasks, next_task, done, sender), daemon=True
-        )
-        worker.start()
-        sender.close()
-        workers.append(worker)
-        pipes.append(receiver)
+    done = context.Value("q", 0)
+    others = set(multiprocessing.active_children())
+    pool = futures.ProcessPoolExecutor(num_workers, context, _start, (done,))
     try:
-        running = list(workers)
-        while running:
-            ended = wait([worker.sentinel for worker in running], _POLL_SECONDS)
+        pending = {pool.submit(_work, task) for task in tasks}
+        workers = set(multiprocessing.active_children()) - others
+        while pending:
+            ended, pending = futures.wait(
+                pending, _POLL_SECONDS, futures.FIRST_COMPLETED
+            )
             bar.update(done.value - bar.n)
-            for worker in [w for w in running if w.sentinel in ended]:
-                worker.join()
-                running.remove(worker)
-                if worker.exitcode:
-                    raise _failure(pipes[workers.index(worker)], worker.exitcode)
+            for future in ended:
+                future.result()
+    except process.BrokenProcessPool:
+        raise _death(workers) from None
+    except OSError as error:
+        raise UserError(_explain(error)) from None
     finally:
-        for worker in workers:
-            worker.kill()
-            worker.join()
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()  # what is unfinished is not wanted any more
+        pool.shutdown(cancel_futures=True)
 
 
 def _context() -> Any:
@@ -96,26 +95,28 @@ def _context() -> Any:
     return multiprocessing.get_context("fork" if may_fork else "spawn")
 
 
-def _work(tasks: Sequence[Task], next_task: Any, done: Any, sender: Any) -> None:
-    parent = os.getppid()
+def _start(done: Any) -> None:
+    """Begins a worker: told of the counter, and to end when its parent does."""
+    global _done
+    _done = done
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
-    def tick() -> None:
-        if os.getppid() != parent:
-            os._exit(1)  # nobody is left to work for
-        with done.get_lock():
-            done.value += 1
 
-    try:
-        while True:
-            with next_task.get_lock():
-                index = next_task.value
-                next_task.value += 1
-            if index >= len(tasks):
-                return
-            tasks[index](tick)
-    except (UserError, OSError) as error:
-        sender.send(_explain(error))
-        raise SystemExit(1) from None
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # nobody is left to work for
+
+
+def _work(task: Task) -> None:
+    task(_tick)
+
+
+def _tick() -> None:
+    with _done.get_lock():
+        _done.value += 1
 
 
 def _explain(error: UserError | OSError) -> str:
@@ -125,13 +126,13 @@ def _explain(error: UserError | OSError) -> str:
     return f"{what}. {_RESUME} once this is mended."
 
 
-def _failure(receiver: Any, exit_code: int) -> Exception:
-    if receiver.poll():
-        with contextlib.suppress(EOFError):
-            return UserError(receiver.recv())
-    if exit_code < 0:
-        return UserError(
-            f"a worker process was killed by signal {-exit_code}; where that was for "
-            f"lack of memory, give fewer --workers. {_RESUME}."
-        )
-    return RuntimeError("a worker process failed; its traceback stands above")
+def _death(workers: Iterable[multiprocessing.process.BaseProcess]) -> UserError:
+    """Why a worker is gone; the pool ends the others by SIGTERM."""
+    codes = sorted({worker.exitcode or 0 for worker in workers}, key=abs)
+    signals = [-code for code in codes if code < 0]
+    others = [number for number in signals if number != signal.SIGTERM]
+    how = f"was killed by signal {(others or signals)[0]}" if signals else "has ended"
+    return UserError(
+        f"a worker process {how}; where that was for lack of memory, give fewer "
+        f"--workers. {_RESUME}."
+    )
