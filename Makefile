@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := demo
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo test lint format types slow bench clean
+.PHONY: install demo test lint format types slow mutate bench clean
 
 install: $(INSTALLED)
 
@@ -51,6 +51,9 @@ format: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+mutate: $(INSTALLED)
+	$(BIN)/python benchmarks/mutate.py $(MUTATE)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/model_cost.py

@@ -1,5 +1,7 @@
 """Every listed backbone: taps, atrous consistency; its units against NumPy."""
 
+import collections
+
 import keras
 import numpy as np
 import pytest
@@ -102,9 +104,90 @@ def open_gates(model):
             weight.assign(np.zeros(weight.shape))
 
 
-@pytest.mark.parametrize("name", CHANNELS)
-def test_atrous_features_agree_between_output_strides(name):
-    models = {stride: features(name, stride) for stride in (8, 16, 32)}
+@pytest.fixture(scope="module", params=CHANNELS)
+def built(request):
+    """(name, its networks by output stride)."""
+    name = request.param
+    return name, {stride: features(name, stride) for stride in (8, 16, 32)}
+
+
+def of_mobilenet(*bottlenecks, **activations):
+    """The first convolution and the depthwise of these bottlenecks stride."""
+    names = [f"expanded_conv{f'_{i}' if i else ''}.depthwise" for i in bottlenecks]
+    return {"conv", *names}, activations
+
+
+def of_resnet(*units, convolutions, beta=False):
+    """The last unit of three blocks strides; a ReLU after each convolution or sum."""
+    paths = [f"block{i}.unit_{last}" for i, last in enumerate(units[:3], 1)]
+    strided = {f"{path}.{part}" for path in paths for part in ("conv2", "shortcut")}
+    stem = {"pool1", "conv1_1" if beta else "conv1"}
+    return strided | stem, {"relu": sum(units) * convolutions + (3 if beta else 1)}
+
+
+def of_xception(*blocks, modules):
+    """Blocks of the entry flow that stride; three ReLUs in front of each module's.
+
+    And two in the stem, six inside of the last block.
+    """
+    paths = [f"entry_flow.block{i}.unit_1" for i in blocks]
+    paths += ["exit_flow.block1.unit_1"]
+    parts = ("separable_conv3.depthwise", "shortcut")
+    strided = {f"{path}.{part}" for path in paths for part in parts}
+    return strided | {"entry_flow.conv1_1"}, {"relu": 2 + 3 * modules + 6}
+
+
+# Layers that stride at output stride 32, and how often each activation is applied.
+STRUCTURE = {
+    # 17 bottlenecks, of which the first does not expand.
+    "mobilenet_v2": of_mobilenet(1, 3, 6, 13, relu6=1 + 2 * 17 - 1),
+    # Rows 1 to 6 have ReLU, the first without expansion; rows 7 to 15 hard-swish.
+    "mobilenet_v3_large": of_mobilenet(
+        1, 3, 6, 12, relu=2 * 6 - 1, hard_silu=2 * 9 + 2
+    ),
+    "mobilenet_v3_small": of_mobilenet(0, 1, 3, 8, relu=2 * 3 - 1, hard_silu=2 * 8 + 2),
+    "resnet_18": of_resnet(2, 2, 2, 2, convolutions=2),
+    "resnet_18_beta": of_resnet(2, 2, 2, 2, convolutions=2, beta=True),
+    "resnet_50": of_resnet(3, 4, 6, 3, convolutions=3),
+    "resnet_50_beta": of_resnet(3, 4, 6, 3, convolutions=3, beta=True),
+    "resnet_101": of_resnet(3, 4, 23, 3, convolutions=3),
+    "resnet_101_beta": of_resnet(3, 4, 23, 3, convolutions=3, beta=True),
+    "xception_41": of_xception(1, 2, 3, modules=3 + 8 + 1),
+    "xception_65": of_xception(1, 2, 3, modules=3 + 16 + 1),
+    "xception_71": of_xception(1, 3, 5, modules=5 + 16 + 1),
+}
+RESNET_TAPS = {"18": (1, 1, 1), "50": (2, 3, 5), "101": (2, 3, 22)}
+
+
+def test_strides_and_activations_are_those_of_the_papers(built):
+    name, models = built
+    layers = models[32].layers
+    strided = {
+        layer.name.removeprefix(f"{name}.")
+        for layer in layers
+        if max(getattr(layer, "strides", (1,))) > 1
+    }
+    activations = collections.Counter(
+        layer.activation.__name__
+        for layer in layers
+        if isinstance(layer, keras.layers.Activation)
+    )
+    assert (strided, activations) == STRUCTURE[name]
+
+
+def test_resnets_are_tapped_at_the_released_units(built):
+    name, models = built
+    if not name.startswith("resnet"):
+        return
+    for block, unit in enumerate(RESNET_TAPS[name.split("_")[1]], 1):
+        last = models[32].outputs[block]._keras_history.operation.name
+        convolution = "conv2" if name.startswith("resnet_18") else "conv3"
+        path = f"{name}.block{block}.unit_{unit}.{convolution}"
+        assert last == f"{path}.batch_norm"
+
+
+def test_atrous_features_agree_between_output_strides(built):
+    name, models = built
     randomize(models[8])
     open_gates(models[8])
     for stride in (16, 32):

@@ -37,3 +37,32 @@ def test_the_rate_of_a_run_follows_the_batches_and_not_the_optimisers_count():
     step.assign(9)
     factor.assign(0.5)
     assert float(rate(tf.constant(2))) == pytest.approx(0.1 * (1 - 9 / 10) * 0.5)
+
+
+def rates(steps, count, **settings):
+    settings = Optimizer(learning_rate=0.5, **settings)
+    return np.array([learning_rate(settings, steps, step) for step in range(count)])
+
+
+def test_cosine_is_half_a_period():
+    course = 0.5 * (1 + np.cos(np.pi * np.arange(11) / 10))
+    found = rates(10, 11, schedule="cosine", end_learning_rate=0.1)
+    np.testing.assert_allclose(found, 0.1 + (0.5 - 0.1) * course, atol=1e-6)
+
+
+def test_poly_ends_at_the_rate_that_is_set():
+    found = rates(10, 13, schedule="poly", power=2.0, end_learning_rate=0.1)
+    course = (1 - np.minimum(np.arange(13) / 10, 1)) ** 2
+    np.testing.assert_allclose(found, 0.1 + (0.5 - 0.1) * course, atol=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "drop"), [(53, 7), (5 + 97, 1), (5 + 97, 13)])
+def test_drops_come_after_whole_steps_of_the_course(steps, drop):
+    """Also where float32 has 13 / 97 * 97 below 13."""
+    warmup = 5
+    settings = {"schedule": "step", "decay_steps": drop, "decay_factor": 0.2}
+    settings = Optimizer(learning_rate=0.5, warmup_steps=warmup, **settings)
+    for place in (warmup, *(warmup + drop * i + j for i in (1, 2) for j in (-1, 0))):
+        wanted = 0.5 * 0.2 ** ((place - warmup) // drop)
+        found = float(learning_rate(settings, steps, place))
+        assert found == pytest.approx(wanted, rel=1e-5), place
