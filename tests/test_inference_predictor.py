@@ -43,8 +43,8 @@ def by_hand(model, picture, scales, flip):
             x = np.float64(picture[:, ::-1] if mirrored else picture)
             if scale != 1:
                 x = align_corners(x, int(height * scale), int(width * scale))
-            y = softmax(np.float64(model(np.float32(x[None]), training=False)[0]))
-            y = align_corners(y, height, width)
+            y = np.float64(model(np.float32(x[None]), training=False)[0])
+            y = softmax(align_corners(y, height, width))
             maps.append(y[:, ::-1] if mirrored else y)
     return np.mean(maps, 0)
 

@@ -102,10 +102,8 @@ class ModelPredictor:
         size = tf.shape(images)[1:3]
         total = tf.zeros([], tf.float32)
         for index, (scale, flip) in enumerate(self._views()):
-            x = tf.nn.softmax(
-                self._logits(_view(images, scale, flip), *means[index : index + 1])
-            )
-            x = x if scale == 1.0 else resize(x, size)
+            x = self._logits(_view(images, scale, flip), *means[index : index + 1])
+            x = tf.nn.softmax(x if scale == 1.0 else resize(x, size))
             total += x[:, :, ::-1] if flip else x
         return total / len(self._views())
 
@@ -187,8 +185,9 @@ def make_predictor(
 ) -> ModelPredictor:
     """Returns a model as a function from images to probabilities or labels.
 
-    Softmax maps are averaged over the scales, with and without the flip, as the
-    paper does; with one scale and no flip it is the softmax of the logits.
+    Each view's logits are resized to the image's size; their softmax is averaged
+    over the scales, with and without the flip, as in the released code. With one scale
+    and no flip it is the softmax of the logits.
 
     Args:
       model: gives logits [B, H, W, K] from float32 [B, H, W, C] in [0, 255].
