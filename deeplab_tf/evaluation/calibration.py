@@ -28,7 +28,7 @@ class CalibrationCounter:
     def update(
         self, labels: np.ndarray, predictions: np.ndarray, confidence: np.ndarray
     ) -> None:
-        """Adds a picture: uint8 [H, W] twice; the winner's probability [H, W]."""
+        """Adds a picture: integers [H, W] twice; the winner's probability [H, W]."""
         num_classes, bins = self._shape
         place = np.minimum((confidence * bins).astype(self._type), bins - 1)
         cells = place + predictions * self._type.type(bins)
