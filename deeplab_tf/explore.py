@@ -11,7 +11,6 @@ Examples:
 """
 
 import dataclasses
-import sys
 
 from deeplab_tf import cli, files
 from deeplab_tf.config import setting_flags
@@ -34,13 +33,10 @@ def main() -> None:
         (False, True) if options.flip else (False,),
     )
     height, width = options.size or run.config.data.crop_size
-    points = []
-    for point in exploration.explore(
+    explored = exploration.explore(
         run, wanted, dataset_dir, info, split, (height, width)
-    ):
-        points.append(point)
-        print(f"{len(points)} of {len(wanted)}: {point.setting}", file=sys.stderr)
-    points = exploration.mark_best(points)
+    )
+    points = exploration.mark_best(list(explored))
     path = run.path / "explore" / f"{split}.json"
     listed = [dataclasses.asdict(point) for point in points]
     files.write_json(path, {"size": [height, width], "points": listed})

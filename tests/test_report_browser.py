@@ -30,11 +30,16 @@ def test_page_stands_alone_and_shows_every_split(shapes, tmp_path):
     page = tmp_path / "page.html"
     browse(f"--dataset_dir={shapes}", f"--output={page}", "--num_examples=3")
     text = page.read_text()
-    pictures = re.findall(r"src='data:image/jpeg;base64,([^']+)'", text)
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
     assert len(pictures) == 2 * (3 + 2)  # picture and overlay; val has two examples
-    assert "http" not in re.sub(r"base64,[^']+", "", text)
-    for name in dataset_info.load(shapes).class_names:
-        assert name in text
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
+    info = dataset_info.load(shapes)
+    rows = dict(re.findall(r"</i>(\w+)</td>(.*?)</tr>", text))
+    for value, name in enumerate(info.class_names):
+        shares = re.findall(r"--v:([\d.]+)px", rows[name])
+        counts = [split.class_pixels for split in info.splits.values()]
+        expected = [160 * pixels[value] / sum(pixels) for pixels in counts]
+        np.testing.assert_allclose(np.array(shares, float), expected, atol=0.05)
     image = Image.open(io.BytesIO(base64.b64decode(pictures[0])))
     assert max(image.size) <= 240
 
@@ -49,7 +54,7 @@ def test_examples_the_audit_warns_of_come_first(shapes, tmp_path):
     page = tmp_path / "page.html"
     browse(f"--dataset_dir={copy}", f"--output={page}", "--num_examples=2")
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", page.read_text())
-    assert captions[0] == "train_00006<br><span class=why>leak</span>"
+    assert captions[0] == 'train_00006<br><span class="why">leak</span>'
     assert "&lt;seen&gt; twice." in page.read_text()
 
 
@@ -74,7 +79,7 @@ def test_augmented_crops_have_the_size_of_the_configuration(shapes, tmp_path):
         "--num_examples=2",
         "--data.crop_size=97,129",
     )
-    pictures = re.findall(r"base64,([^']+)'", page.read_text())
+    pictures = re.findall(r'base64,([^"]+)"', page.read_text())
     assert len(pictures) == 2 * 2
     for picture in pictures:
         image = Image.open(io.BytesIO(base64.b64decode(picture)))

@@ -1,7 +1,8 @@
-"""How long an exported model takes and how much memory, in a process of its own."""
+"""How long a computation takes and how much memory, in a process of its own."""
 
-import json
+import functools
 import os
+import pickle
 import statistics
 import subprocess
 import sys
@@ -11,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from deeplab_tf.errors import UserError
+
 WARM_UP = 2
-_CODE = (
-    "import sys; from deeplab_tf.inference import timing; "
-    "timing.child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
-)
+_CODE = "from deeplab_tf.inference import timing; timing.child()"
 
 
 def measure(
@@ -34,40 +34,86 @@ def measure(
       num_threads, load_seconds, latency_ms (the median), fastest_ms, and
       peak_memory_bytes: what loading and running added to the process.
     """
-    shape = ",".join(map(str, (*size, channels)))
-    command = [sys.executable, "-c", _CODE, path, str(num_threads), str(runs), shape]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
-        last = result.stderr.strip().splitlines()[-1:]
-        raise RuntimeError(f"{path} cannot be measured: {''.join(last)}")
-    return json.loads(result.stdout.strip().splitlines()[-1])
-
-
-def child(path: str, num_threads: int, runs: int, shape: str) -> None:
-    """What the fresh process does; prints JSON."""
-    from deeplab_tf import cli
     from deeplab_tf.inference import exported
 
+    # Named here, so that the module is loaded before memory and time are taken.
+    opener = exported.open_export
+    prepare = functools.partial(_open, opener, path, size, channels, num_threads)
+    found = in_fresh_process(prepare, num_threads, runs, path)
+    del found["process_memory_bytes"]
+    return found
+
+
+def _open(
+    opener: Callable[[str, int], Any],
+    path: str,
+    size: tuple[int, int],
+    channels: int,
+    num_threads: int,
+) -> Callable[[], Any]:
+    opened = opener(path, num_threads)
+    image = random_picture(*opened.nearest_size(size), channels)
+    return lambda: opened.runner.infer(image)
+
+
+def in_fresh_process(
+    prepare: Callable[[], Callable[[], Any]], num_threads: int, runs: int, name: str
+) -> dict[str, Any]:
+    """Times a call, and takes the memory that no other computation has used before.
+
+    Args:
+      prepare: loads what is needed and returns the call; a function of a module, or
+        a functools.partial of one, for it travels by its name.
+      num_threads: of the computation.
+      runs: timed ones, after some to warm up.
+      name: of what is measured, in messages.
+
+    Returns:
+      What `measure` returns, and process_memory_bytes: the peak of all that the
+      process took, with TensorFlow.
+
+    Raises:
+      UserError: the process failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _CODE],
+        input=pickle.dumps((prepare, num_threads, runs)),
+        capture_output=True,
+    )
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise UserError(f"{name} cannot be measured: {''.join(last)}")
+    return pickle.loads(done.stdout)
+
+
+def child() -> None:
+    """What the fresh process does; reads and writes pickles."""
+    from deeplab_tf import cli
+
+    # Whatever else is printed must not come between.
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
     cli.import_tensorflow()
+    prepare, num_threads, runs = pickle.load(sys.stdin.buffer)
     set_threads(num_threads)
-    height, width, channels = map(int, shape.split(","))
     before = memory("VmRSS")
     start = time.perf_counter()
-    opened = exported.open_export(path, num_threads)
+    call = prepare()
     load_seconds = time.perf_counter() - start
-    picture = random_picture(*opened.nearest_size((height, width)), channels)
-    times = milliseconds({"": lambda: opened.runner.infer(picture)}, runs)[""]
-    print(
-        json.dumps(
+    times = milliseconds({"": call}, runs)[""]
+    peak = memory("VmHWM")
+    with output:
+        pickle.dump(
             {
                 "num_threads": num_threads,
                 "load_seconds": load_seconds,
                 "latency_ms": statistics.median(times),
                 "fastest_ms": min(times),
-                "peak_memory_bytes": memory("VmHWM") - before,
-            }
+                "peak_memory_bytes": peak - before,
+                "process_memory_bytes": peak,
+            },
+            output,
         )
-    )
 
 
 def set_threads(num_threads: int) -> None:

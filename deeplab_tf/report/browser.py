@@ -1,29 +1,16 @@
-"""Pictures with their labels as one HTML page or one contact sheet."""
+"""The page of a data set: classes, what the audit found, pictures with labels."""
 
-import base64
 import dataclasses
-import html
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.inference import contact_sheet
+from deeplab_tf.report import page
 
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem;
-color:#222;background:#fafafa}
-h1,h2{font-weight:600} .cards{display:flex;flex-wrap:wrap;gap:12px}
-figure{margin:0;background:#fff;border:1px solid #ddd;border-radius:6px;padding:8px;
-max-width:500px} figcaption{font-size:13px;color:#555;overflow-wrap:anywhere}
-figure.odd{border-color:#c60} .why{color:#a40} img{vertical-align:top;margin-right:4px}
-table{border-collapse:collapse} td,th{padding:2px 10px;text-align:left;font-size:14px}
-.bar{height:12px;display:inline-block} .chip{width:14px;height:14px;
-display:inline-block;border:1px solid #0003;border-radius:3px;vertical-align:-2px}
-"""
+_FINDINGS = 20  # of a severity; the others stand in audit.json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,64 +40,35 @@ def html_page(
       cards: by the heading of their section.
       audit: content of audit.json; empty where there is none.
     """
-    parts = [f"<h1>{html.escape(info.name)}</h1><p>{html.escape(info.source)}</p>"]
-    parts.append(_class_table(info))
-    parts.append(_findings(audit))
-    for heading, section in cards.items():
-        figures = "".join(_figure(card, info) for card in section)
-        parts.append(f"<h2>{html.escape(heading)}</h2><div class=cards>{figures}</div>")
-    return (
-        f"<!doctype html><meta charset=utf-8><title>{html.escape(info.name)}</title>"
-        f"<style>{_STYLE}</style>" + "".join(parts)
+    counted = {name: one for name, one in info.splits.items() if one.class_pixels}
+    return page.render(
+        "browser.html",
+        title=info.name,
+        info=info,
+        heads=[
+            f"{name}: {one.num_examples:,} examples" for name, one in counted.items()
+        ],
+        rows=[
+            (name, [_share(split.class_pixels, value) for split in counted.values()])
+            for value, name in enumerate(info.class_names)
+        ],
+        found=[
+            finding
+            for severity in ("errors", "warnings")
+            for finding in audit.get(severity, [])[:_FINDINGS]
+        ],
+        groups=[
+            (heading, [_drawn(card, info) for card in section])
+            for heading, section in cards.items()
+        ],
     )
 
 
-def _class_table(info: DatasetInfo) -> str:
-    """Legend and histogram: a row for each class, a column for each split."""
-    splits = {n: s for n, s in info.splits.items() if s.class_pixels}
-    head = "".join(
-        f"<th>{html.escape(name)}: {split.num_examples:,} examples"
-        for name, split in splits.items()
-    )
-    rows = []
-    for value, name in enumerate(info.class_names):
-        color = "rgb({},{},{})".format(*info.colormap[value])
-        cells = "".join(
-            _bar(split.class_pixels[value] / max(sum(split.class_pixels), 1), color)
-            for split in splits.values()
-        )
-        chip = f"<span class=chip style='background:{color}'></span>"
-        rows.append(f"<tr><td>{chip} {html.escape(name)}{cells}")
-    return f"<table><tr><th>class{head}{''.join(rows)}</table>"
+def _share(class_pixels: Sequence[int], value: int) -> float:
+    return class_pixels[value] / max(sum(class_pixels), 1)
 
 
-def _bar(share: float, color: str) -> str:
-    width = round(200 * share**0.5)  # by the root, so that rare classes are seen
-    style = f"width:{width}px;background:{color}"
-    return f"<td><span class=bar style='{style}'></span> {share:.2%}"
-
-
-def _findings(audit: Mapping[str, Any]) -> str:
-    found = [
-        f"<li>{html.escape(finding['split'])}: {html.escape(finding['message'])}"
-        for severity in ("errors", "warnings")
-        for finding in audit.get(severity, [])[:20]
-    ]
-    return f"<h2>The audit warns</h2><ul>{''.join(found)}</ul>" if found else ""
-
-
-def _figure(card: Card, info: DatasetInfo) -> str:
-    images = "".join(
-        f"<img alt='' src='data:image/jpeg;base64,{_jpeg(tile)}'>"
-        for tile in contact_sheet.tiles(card.image, card.labels, info.colormap)
-    )
-    remark = f"<br><span class=why>{html.escape(card.remark)}</span>"
-    caption = html.escape(card.title) + (remark if card.remark else "")
-    kind = "odd" if card.remark else ""
-    return f"<figure class='{kind}'>{images}<figcaption>{caption}</figcaption></figure>"
-
-
-def _jpeg(tile: Image.Image) -> str:
-    buffer = io.BytesIO()
-    tile.save(buffer, "JPEG", quality=85)
-    return base64.b64encode(buffer.getvalue()).decode()
+def _drawn(card: Card, info: DatasetInfo) -> dict[str, Any]:
+    tiles = contact_sheet.tiles(card.image, card.labels, info.colormap)
+    sources = [page.jpeg(tile) for tile in tiles]
+    return {"title": card.title, "remark": card.remark, "sources": sources}

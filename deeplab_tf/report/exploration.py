@@ -1,29 +1,22 @@
 """What accuracy costs: one set of weights at several strides, scales and flips."""
 
 import dataclasses
+import functools
 import itertools
-import json
-import pathlib
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from deeplab_tf import runs
+from deeplab_tf import cli, runs
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate
 from deeplab_tf.inference import predictor, timing
 from deeplab_tf.network import cost
-from deeplab_tf.report import charts, page
-from deeplab_tf.report.charts import Series
+from deeplab_tf.report import figures, page
+from deeplab_tf.report.figures import Series
 from deeplab_tf.runs import Run
 
 _TIMED = 5
-_CODE = (
-    "import sys; from deeplab_tf.report import exploration; "
-    "exploration.measure_child(*sys.argv[1:])"
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +79,7 @@ def explore(
     split: str,
     size: tuple[int, int],
 ) -> Iterator[Point]:
-    """Evaluates and measures each setting.
+    """Evaluates and measures each setting, behind a bar with the time left.
 
     Args:
       run: whose weights serve all.
@@ -96,7 +89,7 @@ def explore(
       split: with labels.
       size: height, width of the picture whose cost is measured.
     """
-    for setting in wanted:
+    for setting in cli.bar(wanted, "explore", unit="setting"):
         model = runs.load_model(run, output_stride=setting.output_stride)
         predict = predictor.make_predictor(
             model, scales=setting.scales, flip=setting.flip, frozen=True
@@ -108,12 +101,30 @@ def explore(
             cost.multiply_adds(model, *(max(1, int(side * scale)) for side in size))
             for scale in setting.scales
         )
+        prepare = functools.partial(_prepare, str(run.path), setting, size)
+        measured = timing.in_fresh_process(
+            prepare, timing.all_threads(), _TIMED, str(setting)
+        )
         yield Point(
             setting=setting,
             miou=result["miou"],
             multiply_adds=passes * (2 if setting.flip else 1),
-            **_measure(run.path, setting, size),
+            milliseconds=measured["latency_ms"],
+            peak_memory_bytes=measured["process_memory_bytes"],
         )
+
+
+def _prepare(
+    run_dir: str, setting: Setting, size: tuple[int, int]
+) -> Callable[[], Any]:
+    """The call that is timed, in the process that does it."""
+    run = runs.open_run(run_dir)
+    model = runs.load_model(run, output_stride=setting.output_stride)
+    predict = predictor.make_predictor(
+        model, scales=setting.scales, flip=setting.flip, frozen=True
+    )
+    picture = timing.random_picture(*size, run.info.channels)
+    return lambda: predict.labels(picture)
 
 
 def mark_best(points: Sequence[Point]) -> list[Point]:
@@ -139,60 +150,19 @@ def table(points: Sequence[Point]) -> str:
 
 def render(points: Sequence[Point], title: str) -> str:
     """The table and the Pareto chart as one HTML file."""
-    front = [(one.multiply_adds / 1e9, one.miou) for one in points if one.is_best]
-    others = [(one.multiply_adds / 1e9, one.miou) for one in points if not one.is_best]
-    series = [Series(name="nothing better for less", points=front, dots=True)]
-    series += [
-        Series(
-            name="other settings", points=[point], color=1, dots=True, in_legend=not i
-        )
-        for i, point in enumerate(others)
-    ]
-    chart = charts.line_chart(
-        series, title=title, x_label="multiply-adds (G)", y_label="mIoU"
+    places = [(one.multiply_adds / 1e9, one.miou, one.is_best) for one in points]
+    front, others = (
+        [(x, y) for x, y, best in places if best == wanted] for wanted in (True, False)
     )
-    rows = [
+    figure = figures.line_chart(
         [
-            ("&#9733; " if one.is_best else "") + str(one.setting),
-            page.bar(one.miou),
-            f"{one.multiply_adds / 1e9:.2f} G",
-            f"{one.milliseconds:.0f} ms",
-            f"{one.peak_memory_bytes / 1e6:.0f} MB",
-        ]
-        for one in points
-    ]
-    head = ["setting", "mIoU", "multiply-adds", "time", "peak memory"]
-    sections = [("Accuracy and cost", chart), ("Settings", page.table(head, rows))]
-    return page.document(title, sections, "")
-
-
-def measure_child(run_dir: str, setting: str, height: str, width: str) -> None:
-    """What the fresh process of a measurement does; prints JSON."""
-    import statistics
-
-    from deeplab_tf import cli
-
-    cli.import_tensorflow()
-    run, wanted = runs.open_run(run_dir), json.loads(setting)
-    model = runs.load_model(run, output_stride=wanted["output_stride"])
-    predict = predictor.make_predictor(
-        model, scales=wanted["scales"], flip=wanted["flip"], frozen=True
+            Series(name="nothing better for less", points=front, dots=True),
+            Series(
+                name="other settings", points=others, color=1, dots=True, line=False
+            ),
+        ],
+        title="mIoU by multiply-adds",
+        x_label="multiply-adds (G)",
+        y_label="mIoU",
     )
-    size = int(height), int(width)
-    picture = timing.random_picture(*size, run.info.channels)
-    times = timing.milliseconds({"": lambda: predict.labels(picture)}, _TIMED)[""]
-    peak = timing.memory("VmHWM")
-    result = {"milliseconds": statistics.median(times), "peak_memory_bytes": peak}
-    print(json.dumps(result))
-
-
-def _measure(
-    run_path: pathlib.Path, setting: Setting, size: tuple[int, int]
-) -> dict[str, Any]:
-    values = json.dumps(dataclasses.asdict(setting))
-    command = [sys.executable, "-c", _CODE, str(run_path), values, *map(str, size)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
-        last = result.stderr.strip().splitlines()[-1:]
-        raise UserError(f"{setting} cannot be measured: {''.join(last)}")
-    return json.loads(result.stdout.strip().splitlines()[-1])
+    return page.render("explorer.html", title=title, points=points, figure=figure)

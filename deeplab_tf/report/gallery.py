@@ -1,6 +1,6 @@
 """The report's pictures: best and worst, confusions, labels that may be wrong."""
 
-import html
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -20,6 +20,28 @@ _MIN_SUSPECT = 0.001  # share of a picture's pixels
 Chosen = tuple[PictureScore, str]  # a picture and why it is shown
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A picture in the page.
+
+    Attributes:
+      name: file name in the data set.
+      why: it is shown.
+      source: address of the drawing.
+      width: of the drawing in pixels.
+      height: likewise.
+    """
+
+    name: str
+    why: str
+    source: str
+    width: int
+    height: int
+
+
+Gallery = dict[str, list[Shown]]  # by heading
+
+
 def choose(
     pictures: Sequence[PictureScore], info: DatasetInfo, count: int
 ) -> dict[str, list[Chosen]]:
@@ -28,10 +50,9 @@ def choose(
     ranked = sorted(scored, key=lambda picture: picture.miou or 0.0)
     doubtful = sorted(scored, key=lambda picture: -(picture.suspect or 0.0))[:count]
     return {
-        "Worst": [(one, f"mIoU {one.miou:.3f}") for one in ranked[:count]],
-        "Best": [
-            (one, f"mIoU {one.miou:.3f}") for one in ranked[count:][-count:][::-1]
-        ],
+        "Examples": [(one, _score(one)) for one in _spread(ranked or pictures, count)],
+        "Worst": [(one, _score(one)) for one in ranked[:count]],
+        "Best": [(one, _score(one)) for one in ranked[count:][-count:][::-1]],
         "Most confused": _confused(pictures, info)[:count],
         "Labels to check": [
             (one, f"{100 * one.suspect:.1f} % of the pixels")
@@ -41,14 +62,24 @@ def choose(
     }
 
 
+def _spread(ranked: Sequence[PictureScore], count: int) -> list[PictureScore]:
+    """As many from equal parts of the list, the middle of each."""
+    count = min(count, len(ranked))
+    return [ranked[int((i + 0.5) * len(ranked) / count)] for i in range(count)]
+
+
+def _score(one: PictureScore) -> str:
+    return "no labelled pixel" if one.miou is None else f"mIoU {one.miou:.3f}"
+
+
 def draw(
     chosen: Mapping[str, Sequence[Chosen]],
     predict: Predictor,
     dataset_dir: str,
     info: DatasetInfo,
     split: str,
-) -> str:
-    """Predicts the chosen pictures and lays them out.
+) -> Gallery:
+    """Predicts the chosen pictures and draws them.
 
     Args:
       chosen: what `choose` gave.
@@ -62,17 +93,17 @@ def draw(
         index: _panels(example, predict, info)
         for index, example in _examples(dataset_dir, info, split, wanted)
     }
-    parts = [
-        "<p>Picture, labels, prediction, errors (red; void hatched; pink: wrong "
-        "against a sure model, away from boundaries).</p>"
-    ]
-    for title, group in chosen.items():
-        if group:
-            figures = (_figure(drawn[one.index], one, why) for one, why in group)
-            parts.append(
-                f'<h3>{title}</h3><div class="pictures rows">{"".join(figures)}</div>'
-            )
-    return "".join(parts)
+    return {
+        title: [_shown(drawn[one.index], one.name, why) for one, why in group]
+        for title, group in chosen.items()
+    }
+
+
+def _shown(panels: np.ndarray, name: str, why: str) -> Shown:
+    height, width = panels.shape[:2]
+    return Shown(
+        name=name, why=why, source=page.jpeg(panels), width=width, height=height
+    )
 
 
 def _confused(pictures: Sequence[PictureScore], info: DatasetInfo) -> list[Chosen]:
@@ -131,11 +162,3 @@ def _shrink(panel: np.ndarray) -> np.ndarray:
         return panel
     size = (_PANEL_WIDTH, max(1, round(height * _PANEL_WIDTH / width)))
     return np.asarray(Image.fromarray(panel).resize(size, Image.Resampling.BOX))
-
-
-def _figure(panels: np.ndarray, one: PictureScore, why: str) -> str:
-    name = html.escape(one.name)
-    caption = f"{name}: {html.escape(why)}"
-    return page.picture(
-        panels, caption, f"Picture, labels, prediction and errors of {one.name}"
-    )

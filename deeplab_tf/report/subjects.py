@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 from deeplab_tf import files
@@ -11,6 +12,7 @@ from deeplab_tf.evaluation import image_scores
 from deeplab_tf.evaluation.image_scores import PictureScore
 from deeplab_tf.network import cost
 from deeplab_tf.network.deeplab import build_model
+from deeplab_tf.report.gallery import Gallery
 from deeplab_tf.runs import Run
 
 
@@ -22,11 +24,11 @@ class Subject:
       name: the run folder's.
       run: the run.
       log: lines of metrics.jsonl.
-      result: what eval wrote for the split.
+      result: what eval wrote for the split; None is a score of nothing.
       pictures: the scores of each picture.
       parameters: of the model.
       multiply_adds: for a picture of the size of the training crop.
-      gallery: HTML of its pictures; empty: none to show.
+      gallery: its pictures by heading; empty: none to show.
     """
 
     name: str
@@ -36,7 +38,7 @@ class Subject:
     pictures: list[PictureScore]
     parameters: int
     multiply_adds: int
-    gallery: str = ""
+    gallery: Gallery = dataclasses.field(default_factory=dict)
 
     @property
     def calibration_error(self) -> float | None:
@@ -63,12 +65,61 @@ class Subject:
         known = {key: self.result[key] for key in keys if self.result.get(key)}
         return ", ".join(f"{key} {value}" for key, value in known.items())
 
+    @property
+    def manner(self) -> str:
+        """How it was evaluated, where not plainly: the scores depend on it."""
+        result, stride = self.result, self.run.config.model.output_stride
+        scales = result.get("scales", [1.0])
+        parts = [
+            f"scales {', '.join(map(str, scales))}" if scales != [1.0] else "",
+            "with the mirrored image" if result.get("flip") else "",
+            f"tiles of {result['tile_size']}" if result.get("tile_size") else "",
+            f"output stride {result['output_stride']}"
+            if result.get("output_stride", stride) not in (None, stride)
+            else "",
+        ]
+        return ", ".join(filter(None, parts))
+
+    @property
+    def interval(self) -> list[float | None] | None:
+        """Of the mIoU, where it was taken."""
+        return self.result.get("miou_interval")
+
+    @property
+    def class_columns(self) -> dict[str, Mapping[str, float | None]]:
+        """The scores of each class by the heading of their column."""
+        result, boundary = self.result, self.result.get("boundary", {})
+        return {
+            "IoU": result["per_class_iou"],
+            "precision": result["per_class_precision"],
+            "recall": result["per_class_recall"],
+            "F1": result["per_class_f1"],
+            "boundary IoU": boundary.get("per_class_boundary_iou", {}),
+            "boundary F1": boundary.get("per_class_boundary_f1", {}),
+        }
+
+    @property
+    def class_shares(self) -> list[float]:
+        """Each class's share of the labelled pixels."""
+        counts = [sum(row) for row in self.result["confusion_matrix"]]
+        return [count / max(1, sum(counts)) for count in counts]
+
+    @property
+    def class_calibration(self) -> Mapping[str, float | None]:
+        """Calibration error of the pixels predicted as each class."""
+        return self.result.get("calibration", {}).get("per_class_calibration_error", {})
+
+    @property
+    def run_json(self) -> str:
+        """The content of run.json."""
+        return json.dumps(self.run.to_dict(), indent=1)
+
     def boundary(self, name: str) -> float | None:
         """A figure of `BoundaryCounter.result`, where it was taken."""
         return self.result.get("boundary", {}).get(name)
 
 
-def read(run: Run, split: str, name: str) -> Subject:
+def read(run: Run, split: str) -> Subject:
     """Reads what training and evaluation left in the run folder.
 
     Raises:
@@ -79,10 +130,10 @@ def read(run: Run, split: str, name: str) -> Subject:
     path = run.path / "eval" / f"{split}.json"
     remedy = f"run `python -m deeplab_tf.eval --run_dir={run.path}` first."
     return Subject(
-        name=name,
+        name=run.path.resolve().name,
         run=run,
         log=_read_log(run.path / "metrics.jsonl"),
-        result=files.read_json(path, remedy),
+        result=_known(files.read_json(path, remedy)),
         pictures=image_scores.load(path.with_suffix(".pictures.jsonl")),
         parameters=cost.parameters(model.trainable_variables),
         multiply_adds=cost.multiply_adds(model, *config.data.crop_size),
@@ -96,7 +147,12 @@ def _read_log(path: pathlib.Path) -> list[dict[str, Any]]:
     lines = []
     for line in path.read_text().splitlines():
         try:
-            lines.append(json.loads(line))
+            lines.append(_known(json.loads(line)))
         except ValueError:
             continue  # the half line of a run that is still training
     return [line for line in lines if isinstance(line, dict) and "step" in line]
+
+
+def _known(value: Any) -> Any:
+    """The value with None for NaN, which older versions wrote for scores of nothing."""
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)
