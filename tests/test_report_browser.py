@@ -182,7 +182,7 @@ def palette_label(folder):
     )
     with (folder / "val-00000-of-00001.tfrecord").open("wb") as file:
         tfrecord.write_record(file, record)
-    return "its label has a palette"
+    return "its label is no grey PNG of 8 bits a pixel"
 
 
 def no_example(folder):
