@@ -22,7 +22,7 @@ def main() -> None:
     options = setting_flags.options_from_flags(ExploreOptions)
     cli.import_tensorflow()
     from deeplab_tf import runs
-    from deeplab_tf.report import exploration
+    from deeplab_tf.report import exploration, exploration_page
 
     run = runs.open_run(cli.FLAGS.run_dir)
     split = options.split or run.config.data.eval_split
@@ -44,7 +44,7 @@ def main() -> None:
         f"{run.path.resolve().name} on {info.name}, {split}, cost at {width} x {height}"
     )
     with files.replacing(path.with_suffix(".html")) as temporary:
-        temporary.write_text(exploration.render(points, title), encoding="utf-8")
+        temporary.write_text(exploration_page.render(points, title), encoding="utf-8")
     print(exploration.table(points))
     print(f"Written to {path} and {path.with_suffix('.html').name}")
 

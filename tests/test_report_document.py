@@ -19,7 +19,14 @@ from deeplab_tf.config.options import ReportOptions
 from deeplab_tf.data.dataset_info import DatasetInfo, Split
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation.image_scores import PictureScore
-from deeplab_tf.report import browser, exploration, figures, gallery, page
+from deeplab_tf.report import (
+    browser,
+    exploration,
+    exploration_page,
+    figures,
+    gallery,
+    page,
+)
 from deeplab_tf.report.figures import Series
 
 # What a stranger may call a folder, a class or a file. Were one not escaped, the
@@ -100,7 +107,7 @@ def pages(report, tmp_path_factory):
         for miou in (0.5, 0.4)
     ]
     explorer = folder / "explorer.html"
-    explorer.write_text(exploration.render(exploration.mark_best(points), HOSTILE))
+    explorer.write_text(exploration_page.render(exploration.mark_best(points), HOSTILE))
     split = Split(num_examples=1, shards=("x",), class_pixels=(9, 0, 1))
     info = DatasetInfo(
         name=HOSTILE,

@@ -52,7 +52,8 @@ def _open(
     num_threads: int,
 ) -> Callable[[], Any]:
     opened = opener(path, num_threads)
-    image = random_picture(*opened.nearest_size(size), channels)
+    height, width = opened.nearest_size(size)
+    image = random_picture(height, width, channels)
     return lambda: opened.runner.infer(image)
 
 

@@ -12,8 +12,6 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate
 from deeplab_tf.inference import predictor, timing
 from deeplab_tf.network import cost
-from deeplab_tf.report import figures, page
-from deeplab_tf.report.figures import Series
 from deeplab_tf.runs import Run
 
 _TIMED = 5
@@ -146,23 +144,3 @@ def table(points: Sequence[Point]) -> str:
         for one in points
     ]
     return "\n".join([head, *lines])
-
-
-def render(points: Sequence[Point], title: str) -> str:
-    """The table and the Pareto chart as one HTML file."""
-    places = [(one.multiply_adds / 1e9, one.miou, one.is_best) for one in points]
-    front, others = (
-        [(x, y) for x, y, best in places if best == wanted] for wanted in (True, False)
-    )
-    figure = figures.line_chart(
-        [
-            Series(name="nothing better for less", points=front, dots=True),
-            Series(
-                name="other settings", points=others, color=1, dots=True, line=False
-            ),
-        ],
-        title="mIoU by multiply-adds",
-        x_label="multiply-adds (G)",
-        y_label="mIoU",
-    )
-    return page.render("explorer.html", title=title, points=points, figure=figure)
