@@ -7,6 +7,7 @@ padded: a frozen graph does, the zoo's table does, else they are 16 and the data
 recognised; --model.padded_size= (empty) leaves pictures at their own size.
 
 Examples:
+  python -m deeplab_tf.import_tf1 --list
   python -m deeplab_tf.import_tf1 --checkpoint=model.ckpt-30000 --run_dir=runs/voc
   python -m deeplab_tf.import_tf1 --checkpoint=deeplabv3_pascal_train_aug.tar.gz \\
       --run_dir=runs/voc --data.dataset_dir=data/voc
@@ -23,6 +24,7 @@ from absl import flags as absl_flags
 from deeplab_tf import cli
 from deeplab_tf.config import Config, setting_flags
 from deeplab_tf.errors import UserError
+from deeplab_tf.released import zoo
 
 if TYPE_CHECKING:
     from deeplab_tf.runs import Run
@@ -33,7 +35,9 @@ absl_flags.DEFINE_string(
     None,
     "TF1 checkpoint (its prefix or folder), .tar.gz that holds one, frozen graph "
     "(.pb), or zoo:NAME.",
-    required=True,
+)
+absl_flags.DEFINE_bool(
+    "list", False, "Print the released models: name, size, whether cached, mIoU."
 )
 absl_flags.DEFINE_bool(
     "verify", False, "Compare with the frozen graph, layer by layer, on pictures."
@@ -49,6 +53,12 @@ absl_flags.DEFINE_integer("limit", None, "At most so many pictures.", lower_boun
 
 def main() -> None:
     """Parses, imports, tells."""
+    if FLAGS.list:
+        print(zoo.table())
+        return
+    for name in ("checkpoint", "run_dir"):
+        if not FLAGS[name].value:
+            raise UserError(f"--{name} is missing; --list prints the released models.")
     given = _given()
     cli.import_tensorflow()
     from deeplab_tf.released import importer
@@ -98,6 +108,6 @@ def _given() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    cli.define_run_dir("Run folder to write.")
+    absl_flags.DEFINE_string("run_dir", None, "Run folder to write.")
     setting_flags.define_config()
     cli.run(main)

@@ -10,6 +10,7 @@ from conftest import ROOT
 from PIL import Image
 
 from deeplab_tf import runs
+from deeplab_tf.released import zoo
 
 
 def command(module, *arguments):
@@ -65,3 +66,18 @@ def test_a_mistake_ends_in_one_line(tmp_path):
     assert result.stderr.count("\n") == 1
     assert "damaged or incomplete" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_the_list_needs_nothing_else():
+    result = command("import_tf1", "--list")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "zoo" not in result.stdout
+    assert len(result.stdout.splitlines()) == 1 + len(zoo.MODELS)
+
+
+@pytest.mark.parametrize("flags", [[], ["--run_dir=x"], ["--checkpoint=x.pb"]])
+def test_what_is_missing_is_named(flags):
+    result = command("import_tf1", *flags)
+    missing = "run_dir" if flags == ["--checkpoint=x.pb"] else "checkpoint"
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: --{missing} is missing")
