@@ -131,14 +131,27 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
     """Reads a JSON file that holds an object: the one guard of all that is settings.
 
     Raises:
+      UserError: as `read_json_value`, or it holds something else.
+    """
+    value = read_json_value(path, remedy)
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{path}: cannot be read as JSON (it must hold an object in braces); "
+            f"{remedy}"
+        )
+    return value
+
+
+def read_json_value(path: str | os.PathLike[str], remedy: str) -> Any:
+    """Reads a JSON file.
+
+    Raises:
       UserError: the file is missing or no such JSON, nested too deep, or holds what
         no text or no 64-bit number can be; the message ends in `remedy`.
     """
     try:
         text = read_bytes(path).decode("utf-8-sig")
         value = json.loads(text, parse_int=_int64)
-        if not isinstance(value, dict):
-            raise ValueError("it must hold an object in braces")
         _check_depth(value)
         if "\\ud" in text.lower():  # half a pair is no text, and fails when written
             json.dumps(value, ensure_ascii=False).encode()
@@ -158,10 +171,10 @@ def _int64(digits: str) -> int:
     return int(digits)
 
 
-def _check_depth(value: dict[str, Any]) -> None:
+def _check_depth(value: Any) -> None:
     """Else what shows, compares or copies it runs out of stack."""
-    level: list[Any] = [value]
-    for _ in range(_DEEPEST):
+    level: list[Any] = [[value]]
+    for _ in range(_DEEPEST + 1):
         level = [
             child
             for item in level

@@ -16,7 +16,7 @@ from typing import Any
 from deeplab_tf.data.conversion.samples import INDICES, Coding
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError, unknown
-from deeplab_tf.files import read_json
+from deeplab_tf.files import read_json_value
 
 FILE_NAME = "classes.json"
 _IGNORE = "ignore"
@@ -33,7 +33,9 @@ def read_classes(path: pathlib.Path, default_name: str) -> tuple[DatasetInfo, Co
     Raises:
       UserError: the file is missing, is no JSON, or a field is wrong.
     """
-    values = read_json(path, 'write the classes, as {"class_names": ["sky", "car"]}.')
+    values = read_json_value(
+        path, 'write the classes, as {"class_names": ["sky", "car"]}.'
+    )
     if isinstance(values, list):
         values = {"class_names": values}
     if not isinstance(values, dict):

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import io
 import itertools
-import json
 import os
 import pathlib
 import re
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import read_json_value
 
 # fmt: off
 IMAGE_ENDINGS = (
@@ -136,8 +136,8 @@ def is_image(path: str) -> bool:
 def _json(path: pathlib.Path, changed: int) -> Any:
     del changed  # a part of the key
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        return read_json_value(path, "")
+    except UserError:
         return None
 
 

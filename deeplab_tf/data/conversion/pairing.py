@@ -185,11 +185,17 @@ def _role(folder: str, names: Names) -> tuple[bool | None, str]:
     return None, folder
 
 
+def tells_nothing(folder: str) -> bool:
+    """Whether a folder's name says neither a role nor a split: a wrapper's."""
+    weak = folder.lower() in _IMAGE_FOLDERS
+    return not weak and _role(folder, Names())[0] is None and not split_named(folder)
+
+
 def _weak_role(folders: list[str]) -> tuple[bool | None, list[str]]:
-    for number, folder in enumerate(folders):
-        if folder.lower() in _IMAGE_FOLDERS:
-            return False, folders[:number] + folders[number + 1 :]
-    return None, folders
+    weak = [n for n, folder in enumerate(folders) if folder.lower() in _IMAGE_FOLDERS]
+    if not weak:
+        return None, folders
+    return False, folders[: weak[-1]] + folders[weak[-1] + 1 :]
 
 
 def _split(folders: list[str]) -> tuple[str, list[str]]:

@@ -174,8 +174,15 @@ def _with_holes(size: Size, rings: Any) -> np.ndarray:
 
 def _fractions(size: Size, points: Any) -> np.ndarray:
     """A polygon whose points are fractions of width and height."""
-    height, width = size
-    return _polygon(size, [(x * width, y * height) for x, y in points])
+    return _scaled(size, np.array(points, float) * (size[1], size[0]))
+
+
+def _scaled(size: Size, points: np.ndarray) -> np.ndarray:
+    """A polygon whose points were calculated.
+
+    Pillow drops what is behind the point, so 28.9999 must not stand for 29.
+    """
+    return _polygon(size, points.round(3).tolist())
 
 
 def _turned_box(size: Size, values: Any) -> np.ndarray:
@@ -199,7 +206,7 @@ def _turned(
     scale = np.array([size[1], size[0]])
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return _polygon(size, ((points * scale) @ turn + origin * scale).tolist())
+    return _scaled(size, (points * scale) @ turn + origin * scale)
 
 
 def _bitmap(size: Size, data: Any) -> np.ndarray:

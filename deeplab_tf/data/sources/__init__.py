@@ -27,6 +27,7 @@ from typing import Any
 from absl import flags
 
 from deeplab_tf.data.conversion.contents import Contents, read_contents
+from deeplab_tf.data.conversion.pairing import tells_nothing
 from deeplab_tf.data.conversion.reading import Reading, divided
 from deeplab_tf.data.conversion.samples import Sample, UnlabelledSample
 from deeplab_tf.data.conversion.splits import usual_name
@@ -211,21 +212,26 @@ def recognise(source_dir: str) -> tuple[str, str]:
             "--source_dir must name a folder; only --dataset=shapes needs none."
         )
     root = pathlib.Path(source_dir)
-    contents = read_contents(root)
-    while True:
-        clues = _clues(contents)
-        found = [name for name, seen in clues.items() if all(seen.values())]
-        exact = [name for name in found if not _load(name).__dict__.get("GENERAL")]
-        found = exact or found[:1]
-        if len(found) == 1:
-            return found[0], str(contents.root)
-        if found:
-            kinds = " or ".join(f"--dataset={n} ({_load(n).TITLE})" for n in found)
-            raise UserError(f"{root}: may be several things; say which: {kinds}.")
-        inside = {path.split("/")[0] for path in contents.files}
-        if len(inside) != 1 or not (contents.root / min(inside)).is_dir():
-            raise _unrecognised(root, read_contents(root), _clues(read_contents(root)))
-        contents = read_contents(contents.root / min(inside))
+    contents = _unwrapped(read_contents(root))
+    clues = _clues(contents)
+    found = [name for name, seen in clues.items() if all(seen.values())]
+    exact = [name for name in found if not getattr(_load(name), "GENERAL", 0)]
+    found = exact or found[:1]
+    if not found:
+        raise _unrecognised(root, contents, clues)
+    if len(found) > 1:
+        kinds = " or ".join(f"--dataset={n} ({_load(n).TITLE})" for n in found)
+        raise UserError(f"{root}: may be several things; say which: {kinds}.")
+    return found[0], str(contents.root)
+
+
+def _unwrapped(contents: Contents) -> Contents:
+    """Without the folders that archives put around everything."""
+    top = {path.partition("/")[0] for path in contents.files}
+    if len(top) == 1 and tells_nothing(min(top)):
+        inner = contents.root / min(top)
+        return _unwrapped(read_contents(inner)) if inner.is_dir() else contents
+    return contents
 
 
 def _clues(contents: Contents) -> dict[str, dict[str, bool]]:
