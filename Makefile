@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := demo
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo test lint format types slow mutate bench clean
+.PHONY: install demo test lint format types slow mutate fuzz bench clean
 
 install: $(INSTALLED)
 
@@ -54,6 +54,9 @@ slow: $(INSTALLED)
 
 mutate: $(INSTALLED)
 	$(BIN)/python benchmarks/mutate.py $(MUTATE)
+
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz.py
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/model_cost.py

@@ -16,6 +16,17 @@ class UserError(ValueError):
 
     exit_code = 1
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """The text on one line: what names a stranger gives may hold is escaped."""
+    folded = " ".join(text.splitlines())
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded
+    )
+
 
 def unknown(what: str, name: object, allowed: Iterable[str]) -> UserError:
     """The error for a name that is not in a table; suggests the nearest."""

@@ -76,6 +76,11 @@ def test_json_with_a_byte_order_mark(tmp_path):
     assert files.read_json(tmp_path / "x.json", "") == {"ä": 1}
 
 
+def test_json_that_may_hold_a_list(tmp_path):
+    (tmp_path / "x.json").write_text('["sky", "car"]')
+    assert files.read_json_value(tmp_path / "x.json", "") == ["sky", "car"]
+
+
 def test_only_regular_files_within_bounds_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "endless").symlink_to("/dev/zero")

@@ -86,6 +86,10 @@ class Config:
           UserError: a key is unknown, a value has the wrong type or range, or the
             schema is newer than this program.
         """
+        if not isinstance(values, Mapping):
+            raise UserError(
+                f"{source}: config must be a JSON object; received {values!r:.80}."
+            )
         schema = values.get("schema", SCHEMA)
         if schema != SCHEMA:
             raise UserError(

@@ -126,6 +126,7 @@ class DatasetInfo:
           UserError: a key is unknown or missing, or a value has a wrong type or range.
         """
         try:
+            require(isinstance(values, Mapping), "dataset", "a JSON object", values)
             schema = values.get("schema", SCHEMA)
             allowed = f"{SCHEMA}, as this version reads"
             require(schema == SCHEMA, "schema", allowed, schema)

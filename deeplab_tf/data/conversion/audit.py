@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_tf.data.dataset_info import DatasetInfo, Split
+from deeplab_tf.errors import printable
 
 _NEARLY_ALL = 0.999  # of the pixels: then a label hardly says anything
 _MAX_CROP = 769  # the largest crop of the published recipes
@@ -71,7 +72,7 @@ class Audit:
     def _find(
         self, where: list[dict[str, str]], split: str, name: str, kind: str, text: str
     ) -> None:
-        message = _printable(text)
+        message = printable(text)
         where.append(
             {"split": split, "example": name, "kind": kind, "message": message}
         )
@@ -250,13 +251,6 @@ def _summary(title: str, findings: list[dict[str, str]]) -> list[str]:
         if len(texts) > _PRINT_AT_MOST:
             lines.append(f"    ... and {len(texts) - _PRINT_AT_MOST} more")
     return lines
-
-
-def _printable(text: str) -> str:
-    """On one line, for names may hold newlines or what is no text."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def _shortened(text: str) -> str:

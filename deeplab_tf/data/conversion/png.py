@@ -49,7 +49,8 @@ def fault(data: bytes) -> str:
     """
     for kind, chunk in _chunks(data):
         if kind[:1].isupper() and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
-            return f"its part {kind.decode('ascii', 'replace')} has a wrong checksum"
+            part = kind.decode("ascii", "replace")
+            return f"its part {part if part.isalpha() else '?'} has a wrong checksum"
         if kind == b"IEND":
             return ""
     return "its end is missing"

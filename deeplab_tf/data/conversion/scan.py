@@ -73,7 +73,7 @@ def _scan_shard(
 ) -> None:
     facts = []
     for number, serialized in enumerate(read_records(path)):
-        facts.append(_scan_record(serialized, f"{path}, record {number}", info))
+        facts.append(scan_record(serialized, f"{path}, record {number}", info))
         tick()
     content = {
         "examples": len(facts),
@@ -84,7 +84,8 @@ def _scan_shard(
     result.write_text(json.dumps(content))
 
 
-def _scan_record(serialized: bytes, place: str, info: DatasetInfo) -> dict[str, Any]:
+def scan_record(serialized: bytes, place: str, info: DatasetInfo) -> dict[str, Any]:
+    """The facts of one record, or what is wrong with it; `place` is for messages."""
     try:
         example = records.decode_example(serialized)
         name = bytes(example.get(records.FILENAME, b"")).decode(errors="replace")
