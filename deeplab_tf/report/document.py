@@ -58,8 +58,8 @@ def refuse_to_replace(path: pathlib.Path, subjects: Sequence[Subject]) -> None:
     if others:
         names = html.unescape(", ".join(others))
         raise UserError(
-            f"{path}: is a report of another run, {names}; give another --output, or "
-            "delete it first."
+            f"{path}: is a report of another run ({names}); give another --output, "
+            "or delete it first."
         )
 
 
