@@ -158,6 +158,12 @@ def test_too_many_devices_and_odd_batches_are_refused(config):
             distribution.make_strategy(config.replace(wanted).train)
 
 
+def test_compiled_steps_of_several_replicas_are_refused(config):
+    wanted = {"train.strategy": "mirrored", "train.num_devices": 2, "train.xla": "on"}
+    with pytest.raises(UserError, match=r"train\.xla must be auto or off"):
+        distribution.make_strategy(config.replace(wanted).train)
+
+
 def test_batch_norm_momentum_fits_the_length_of_the_run():
     released = backbones.get_spec("xception_65").batch_norm_momentum
     model = {"model.backbone": "xception_65"}

@@ -10,7 +10,7 @@ from training_runs import SMALL
 from deeplab_tf.config import Config
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.training import distribution
-from deeplab_tf.training.step import make_steps
+from deeplab_tf.training.step import GradientComputer, make_steps
 from deeplab_tf.training.train_state import TrainState
 
 FILL = (127.5,) * 3  # the mean of most backbones
@@ -232,6 +232,22 @@ def test_mixed_precision_stays_close_and_keeps_float32_weights(
     np.testing.assert_allclose([float(t["loss"]) for t in told], plain[0], rtol=0.03)
     assert {v.dtype for v in trial.state.model.weights} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_float16_keeps_gradients_of_regions_whatever_the_parts(config, dataset, data):
+    """Dice sums over pictures: divided by the pixels it would vanish in float16."""
+    changes = {"loss.terms": "dice", "train.precision": "mixed_float16"}
+    config = config.replace({**changes, "optimizer.weight_decay": 0.0})
+    keras.utils.set_random_seed(0)
+    state = TrainState(config, dataset[1])
+    state.loss_scale.assign(16.0)
+    batch = {key: tf.constant(value) for key, value in data[0].items()}
+    norms = []
+    for parts in (1, 2):
+        settings = config.replace({"train.accumulate_steps": parts})
+        logs, _ = GradientComputer(ONE, state, settings, dataset[1])(batch)
+        norms.append(float(logs["gradient_norm"]))
+    np.testing.assert_allclose(norms[1], norms[0], rtol=0.02)
 
 
 def test_several_steps_in_a_call_are_the_same_steps(

@@ -189,8 +189,8 @@ class Train:
     )
     xla: Literal["auto", "on", "off"] = leaf(
         "auto",
-        "Compile the step; auto: on one GPU or on TPUs, never on CPUs, where it is "
-        "many times slower.",
+        "Compile the step; auto: on one GPU or on TPUs, not on several GPUs, never on "
+        "CPUs, where it is many times slower.",
     )
     steps_per_call: NonNegativeInt = leaf(
         0, "Steps for each call from the host; 0: 1 on CPUs, 10 else.", may_change=True

@@ -38,7 +38,22 @@ def make_strategy(train: Train) -> tf.distribute.Strategy:
             f"{strategy.num_replicas_in_sync} replicas times train.accumulate_steps; "
             f"received {train.batch_size}."
         )
+    _require_no_xla(train, strategy)
     return strategy
+
+
+def _require_no_xla(train: Train, strategy: tf.distribute.Strategy) -> None:
+    """XLA compiles for one device; replicas meet inside the step, to add up counts.
+
+    TPUs, which compile for all of them together, are not asked.
+    """
+    replicas = strategy.num_replicas_in_sync
+    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    if train.xla == "on" and replicas > 1 and not on_tpu:
+        raise UserError(
+            f"train.xla must be auto or off where the batch is spread over {replicas} "
+            "replicas, whose steps are never compiled; received 'on'."
+        )
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

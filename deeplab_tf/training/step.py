@@ -134,11 +134,7 @@ class GradientComputer:
             loss, gradients = self._whole(batch)
         else:
             loss, gradients = self._in_parts(batch, parts)
-        scale = self._state.loss_scale
-        gradients = [
-            gradient / tf.cast(scale, gradient.dtype) for gradient in gradients
-        ]
-        gradients = self._all_reduce(gradients)
+        gradients = self._all_reduce(_times(gradients, 1.0 / self._state.loss_scale))
         gradients = [
             gradient + self._decay * variable.value
             if id(variable) in self._decayed
@@ -149,9 +145,7 @@ class GradientComputer:
         limit = self._settings.optimizer.clip_norm
         if limit:
             factor = limit / tf.maximum(norm, limit)
-            gradients = [
-                gradient * tf.cast(factor, gradient.dtype) for gradient in gradients
-            ]
+            gradients = _times(gradients, factor)
         loss = self._all_reduce([loss])[0]
         return {"loss": loss, "gradient_norm": tf.cast(norm, tf.float32)}, gradients
 
@@ -173,33 +167,28 @@ class GradientComputer:
         for part in _split(batch, parts):
             with tf.GradientTape(persistent=True) as tape:
                 terms = self._terms(part)
-                # A mean over all pixels keeps float16 gradients in range.
-                pixels = float(_num_pixels(part))
+                # The mean over what a term counts, pixels or pictures, keeps float16
+                # gradients in range.
+                sizes = {
+                    name: tf.stop_gradient(tf.maximum(count, 1.0))
+                    for name, (_, count) in terms.items()
+                }
                 scaled = {
-                    name: total * self._state.loss_scale / pixels
+                    name: total * self._state.loss_scale / sizes[name]
                     for name, (total, _) in terms.items()
                 }
             for name, (total, count) in terms.items():
-                new = [total, count, *tape.gradient(scaled[name], self._values())]
-                old = totals.get(name)
-                totals[name] = (
-                    new
-                    if old is None
-                    else [a + b for a, b in zip(old, new, strict=True)]
-                )
+                gradients = tape.gradient(scaled[name], self._values())
+                new = [total, count, *_times(gradients, sizes[name])]
+                totals[name] = _sum_of(totals.get(name), new)
             del tape
         counts = self._counts([values[1] for values in totals.values()])
-        weights = self._settings.loss.terms.values()
-        loss, gradients = tf.constant(0.0), None
-        for values, count, weight in zip(totals.values(), counts, weights, strict=True):
-            loss += weight * values[0] / count
-            own = [g * tf.cast(weight * pixels / count, g.dtype) for g in values[2:]]
-            gradients = (
-                own
-                if gradients is None
-                else [a + b for a, b in zip(gradients, own, strict=True)]
-            )
-        return loss, gradients or []
+        factors = self._settings.loss.terms.values()
+        loss, added = tf.constant(0.0), None
+        for values, count, factor in zip(totals.values(), counts, factors, strict=True):
+            loss += factor * values[0] / count
+            added = _sum_of(added, _times(values[2:], factor / count))
+        return loss, added or []
 
     def _terms(self, batch: Batch) -> Terms:
         logits = self._state.model(batch["image"], training=True)
@@ -230,8 +219,14 @@ def _split(batch: Batch, parts: int) -> list[Batch]:
     return [{key: split[key][i] for key in split} for i in range(parts)]
 
 
-def _num_pixels(batch: Batch) -> int:
-    return int(batch["labels"].shape.num_elements())
+def _times(gradients: Gradients, factor: tf.Tensor) -> Gradients:
+    return [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
+
+
+def _sum_of(one: Gradients | None, other: Gradients) -> Gradients:
+    if one is None:
+        return other
+    return [a + b for a, b in zip(one, other, strict=True)]
 
 
 def _average(state: TrainState, decay: float) -> None:
