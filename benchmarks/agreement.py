@@ -24,6 +24,7 @@ def main() -> None:
     cli.import_tensorflow()
     from deeplab_tf import runs
     from deeplab_tf.export import proof
+    from deeplab_tf.export.agreement import compare
     from deeplab_tf.inference import exported
 
     run = runs.open_run(FLAGS.run_dir)
@@ -32,7 +33,7 @@ def main() -> None:
     result = {"run_dir": FLAGS.run_dir, **scores(run), "exports": {}}
     for path in filter(None, (FLAGS.saved_model, FLAGS.tflite)):
         opened = exported.open_export(path)
-        agreement = proof.compare(model, opened, examples, run.info)
+        agreement = compare(model, opened, examples, run.info)
         result["exports"][path] = {
             "format": opened.format,
             "num_bytes": opened.num_bytes,

@@ -59,24 +59,6 @@ def define_run_dir(help_text: str = "The run folder.") -> None:
     flags.DEFINE_string("run_dir", None, help_text, required=True)
 
 
-def numbers(values: list[str], name: str) -> list[float]:
-    """The positive numbers of a list flag.
-
-    Raises:
-      UserError: the list is empty or an entry is no positive number.
-    """
-    try:
-        parsed = [float(value) for value in values]
-    except ValueError:
-        parsed = []
-    if not parsed or min(parsed) <= 0:
-        raise UserError(
-            f"--{name} must be positive numbers, as 0.5,1.0; received "
-            f"{','.join(values)!r}."
-        )
-    return parsed
-
-
 def import_tensorflow() -> None:
     """Imports TensorFlow and finds its devices without the usual ten lines.
 

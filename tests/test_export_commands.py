@@ -1,5 +1,6 @@
 """The export command lines, as a user calls them."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -8,6 +9,11 @@ import sys
 import pytest
 import tiny_run
 from conftest import ROOT
+
+from deeplab_tf import runs
+from deeplab_tf.config.options import ExportOptions
+from deeplab_tf.errors import UserError
+from deeplab_tf.export import keras_file, write
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +93,27 @@ def test_wrong_flags(script, arguments, message, run_dir, tmp_path):
     assert (tmp_path / "precious.txt").exists()
 
 
+def test_options_and_formats_that_do_not_fit(run_dir, tmp_path):
+    run = runs.open_run(str(run_dir))
+    with pytest.raises(UserError, match=r"unknown export format 'onx'.*'onnx'"):
+        write(run, "onx", tmp_path / "x.onnx")
+    with pytest.raises(UserError, match="must be TFLiteOptions; received ExportOpt"):
+        write(run, "tflite", tmp_path / "x.tflite", ExportOptions())
+
+
+def test_a_file_that_breaks_its_promises_is_not_written(run_dir, tmp_path, monkeypatch):
+    """As one whose run.json is another run's."""
+    run = runs.open_run(str(run_dir))
+
+    def save(model, run, path, save=keras_file.save):
+        save(model, dataclasses.replace(run, provenance={}), path)
+
+    monkeypatch.setattr(keras_file, "save", save)
+    with pytest.raises(UserError, match=r"what export/README\.md says: run\.json"):
+        write(run, "keras", tmp_path / "x.keras")
+    assert not list(tmp_path.iterdir())
+
+
 def test_worse_file_is_not_written(run_dir, tmp_path):
     """No drop is so small that it is below -1."""
     path = tmp_path / "model.tflite"
@@ -111,7 +138,7 @@ def test_help_loads_no_tensorflow_and_shows_examples(script, tmp_path):
     result = subprocess.run(
         [sys.executable, f"export/{script}.py", "--help"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.fspath(tmp_path)},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
     )

@@ -11,7 +11,8 @@ from conftest import ROOT
 
 import deeplab_tf
 from deeplab_tf import runs
-from deeplab_tf.export import keras_file, proof
+from deeplab_tf.export import keras_file
+from deeplab_tf.export.agreement import compare
 from deeplab_tf.inference import exported
 from deeplab_tf.network.quantized import quantize
 
@@ -62,7 +63,7 @@ def test_it_is_an_export(run, tmp_path):
     opened = exported.open_export(str(path))
     assert opened.run == json.loads(json.dumps(run.to_dict()))
     (picture,) = tiny_run.pictures(*SIZE)
-    agreement = proof.compare(model, opened, [(picture, None)], run.info)
+    agreement = compare(model, opened, [(picture, None)], run.info)
     agreement.require_float("the file")
     labels = deeplab_tf.load(path).predict(picture)
     np.testing.assert_array_equal(labels, opened.labels(picture[None])[0])

@@ -1,6 +1,7 @@
 """Every network of the library keeps its function in a clean .tflite file."""
 
 import importlib.util
+import typing
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tiny_run
 from ai_edge_litert.interpreter import Interpreter
 
 from deeplab_tf import runs
+from deeplab_tf.config.options import Quantization
 from deeplab_tf.export import saved_model
 from deeplab_tf.export.tflite import converter, inspection
 from deeplab_tf.inference import exported
@@ -75,7 +77,7 @@ FORMATS = [
     (backbone, stride, size, kind)
     for backbone in ("mobilenet_v2", "mobilenet_v3_large", "resnet_50", "xception_65")
     for stride, size in ((8, (64, 96)), (16, (65, 97)), (16, (66, 83)))
-    for kind in converter.KINDS
+    for kind in typing.get_args(Quantization)
     if (backbone, kind) != ("mobilenet_v3_large", "int16x8")
 ]
 

@@ -1,5 +1,7 @@
 import collections
+import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -9,9 +11,12 @@ from ai_edge_litert.interpreter import Interpreter
 from layer_errors import layer_errors
 
 from deeplab_tf import runs
+from deeplab_tf.config.options import TFLiteOptions
+from deeplab_tf.data import dataset_info
 from deeplab_tf.errors import UserError
-from deeplab_tf.export import proof
-from deeplab_tf.export.tflite import converter
+from deeplab_tf.export.agreement import compare
+from deeplab_tf.export.tflite import converter, inspection
+from deeplab_tf.export.tflite.sizes import default, usual_size
 from deeplab_tf.inference import exported
 from deeplab_tf.inference.runners import tflite_file
 from deeplab_tf.network.layers import blocks
@@ -145,7 +150,7 @@ def test_quantized(run, tmp_path, quantize, difference):
     )
     examples = [(picture, None) for picture in tiny_run.pictures(64, 81, 3, seed=100)]
     opened = exported.open_export(str(path))
-    agreement = proof.compare(model, opened, examples, run.info)
+    agreement = compare(model, opened, examples, run.info)
     assert agreement.max_difference < difference * agreement.logit_range
     assert agreement.pixel_agreement > 0.8
     kernels = {"float16": np.float16, "none": np.float32}.get(quantize, np.int8)
@@ -154,6 +159,87 @@ def test_quantized(run, tmp_path, quantize, difference):
     maps = {d["dtype"] for d in details if list(d["shape"][:3]) == [1, 32, 41]}
     floats = {np.float32} if quantize in ("float16", "dynamic") else set()
     assert maps & {np.float32} == floats
+
+
+def dark(size):
+    return [tiny_run.pictures(*size, seed=i) // 2 for i in range(9)]
+
+
+@pytest.mark.parametrize("quantize", ["int8", "int16x8"])
+def test_pixels_are_taken_as_they_are_whatever_calibration_saw(
+    run, tmp_path, monkeypatch, quantize
+):
+    """Calibrated on 0..127 a file is as good as on 0..255, and a worse one is told."""
+    model, path = few_layers(), tmp_path / "model.tflite"
+    examples = [(image, None) for image in tiny_run.pictures(64, 81, 3, seed=100)]
+
+    def converted(calibration):
+        content = converter.convert(
+            model, run, [(64, 81)], quantize=quantize, calibration=calibration
+        )
+        path.write_bytes(content)
+        return content
+
+    def agreeing():
+        opened = exported.open_export(str(path))
+        return compare(model, opened, examples, run.info).pixel_agreement
+
+    converted(lambda size: [2 * image for image in dark(size)])
+    full = agreeing()
+    content = converted(dark)
+    assert agreeing() > full - 0.02
+    assert inspection.broken_promises(content, "logits", quantize) == []
+    monkeypatch.setattr(converter, "_show_extremes", lambda pixels: None)
+    content = converted(dark)
+    (told,) = inspection.broken_promises(content, "logits", quantize)
+    assert told.startswith("input ")
+    assert agreeing() < full - 0.02
+
+
+def test_other_types_than_promised_are_told(run, model):
+    content = converter.convert(model, run, [(33, 33)])
+    assert inspection.broken_promises(content, "logits", "none") == []
+    wrong = ["types of input and output"]
+    assert inspection.broken_promises(content, "labels", "none") == wrong
+    assert wrong[0] in inspection.broken_promises(content, "logits", "int8")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"50x60": 1}, (65, 65)),
+        ({"48x64": 95, "300x40": 5}, (49, 65)),
+        ({"375x500": 70, "500x375": 30}, (513, 513)),
+        ({"33x20": 1}, (33, 33)),
+        ({"3000x4000": 1}, (1265, 1681)),
+    ],
+)
+def test_the_default_size_holds_the_usual_image(run, tmp_path, capsys, sizes, expected):
+    folder = tmp_path / "data"
+    shutil.copytree(run.config.data.dataset_dir, folder)
+    audit = {"splits": {"val": {"sizes": sizes}}}
+    (folder / "audit.json").write_text(json.dumps(audit))
+    options = TFLiteOptions(dataset_dir=str(folder))
+    size = default(run, options)
+    assert size == expected
+    assert all(side % 16 == 1 for side in size)
+    told = capsys.readouterr().err
+    assert "nine in ten images of val fit (audit.json)" in told
+    assert f"input_size {size[0]},{size[1]}: " in told
+
+
+def test_where_the_default_size_comes_from(run, tmp_path):
+    info = dataclasses.replace(
+        run.info,
+        splits={"val": dataclasses.replace(run.info.splits["val"], max_size=(70, 90))},
+    )
+    dataset_info.save(info, str(tmp_path))
+    assert usual_size(run, str(tmp_path))[0] == (70, 90)
+    (tmp_path / "audit.json").write_text("[]")
+    assert usual_size(run, str(tmp_path))[0] == (70, 90)
+    assert usual_size(run)[0] == run.config.data.crop_size
+    with pytest.raises(UserError, match=r"dataset\.json"):
+        usual_size(run, str(tmp_path / "gone"))
 
 
 def test_int8_takes_pictures_and_gives_labels(run):
@@ -174,11 +260,9 @@ def test_int8_takes_pictures_and_gives_labels(run):
     assert (labels == expected).mean() > 0.8
 
 
-def test_labels_of_16_bits_are_refused(run, model):
+def test_labels_of_16_bits_are_refused():
     with pytest.raises(UserError, match="no argmax of 16 bits"):
-        converter.convert(
-            model, run, [(33, 33)], output_type="labels", quantize="int16x8"
-        )
+        TFLiteOptions(output_type="labels", quantize="int16x8")
 
 
 def test_error_of_each_layer(run, tmp_path):

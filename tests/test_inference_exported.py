@@ -8,6 +8,7 @@ from PIL import Image
 from deeplab_tf import runs
 from deeplab_tf.errors import UserError
 from deeplab_tf.export import proof, saved_model
+from deeplab_tf.export.agreement import Agreement, compare
 from deeplab_tf.export.tflite import converter
 from deeplab_tf.inference import exported
 from deeplab_tf.inference.exported import Export
@@ -136,7 +137,7 @@ def test_tflite_as_saved_model_as_keras(run, model, lite, tmp_path):
     for one in (exported.open_export(str(tmp_path / "export")), lite):
         assert one.run == run.to_dict()
         assert one.num_bytes > 4 * model.count_params()
-        agreement = proof.compare(model, one, examples, run.info)
+        agreement = compare(model, one, examples, run.info)
         assert agreement.num_pictures == 3
         agreement.require_float("it")
 
@@ -149,7 +150,7 @@ def test_differences_are_those_of_numpy(run, model):
     wrong[0, :10] = 0
     wrong[0, :10, :, 2] = 50
     broken = opened(logits=lambda images: wrong)
-    agreement = proof.compare(model, broken, [(picture, None)], run.info)
+    agreement = compare(model, broken, [(picture, None)], run.info)
     same = (logits.argmax(-1) == wrong.argmax(-1)).mean()
     assert agreement.pixel_agreement == pytest.approx(same)
     difference = np.abs(wrong - logits)
@@ -165,7 +166,7 @@ def test_miou_is_that_of_both_predictions(run, model):
     picture = tiny_run.pictures(40, 50)[0]
     truth = np.asarray(model(np.float32(picture[None]), training=False)).argmax(-1)[0]
     wrong = opened(labels=lambda images: 0 * truth[None])
-    agreement = proof.compare(model, wrong, [(picture, np.int32(truth))], run.info)
+    agreement = compare(model, wrong, [(picture, np.int32(truth))], run.info)
     present = np.unique(truth)
     zeros = (truth == 0).mean()
     assert agreement.keras_miou == 1.0
@@ -176,8 +177,30 @@ def test_miou_is_that_of_both_predictions(run, model):
         agreement.require_miou("it", 0.5 * agreement.miou_drop)
 
 
+def test_what_the_size_costs_is_measured(run, model):
+    """Labels are Keras' own at the picture's size: mIoU 1 there, less if shrunk."""
+    picture = tiny_run.pictures(60, 80)[0]
+    logits = np.asarray(model(np.float32(picture[None]), training=False))
+    truth = np.int32(logits.argmax(-1)[0])
+    small = opened(
+        (33, 49),
+        logits=lambda images: np.asarray(model(np.float32(images), training=False)),
+    )
+    agreement = compare(model, small, [(picture, truth)], run.info)
+    assert agreement.own_size_miou == 1.0
+    assert agreement.keras_miou < 0.999
+    assert agreement.miou == pytest.approx(agreement.keras_miou, abs=0.01)
+    assert f"the fixed size costs {1 - agreement.keras_miou:.4f}" in str(agreement)
+    assert "1 of 1 pictures are larger" in agreement.warning
+    held = opened((60, 80), logits=small.runner.outputs["logits"])
+    agreement = compare(model, held, [(picture, truth)], run.info)
+    assert agreement.own_size_miou == agreement.keras_miou == 1.0
+    assert "costs" not in str(agreement)
+    assert not agreement.warning
+
+
 def test_not_a_number_is_no_agreement():
-    agreement = proof.Agreement(
+    agreement = Agreement(
         num_pictures=1,
         pixel_agreement=1.0,
         max_difference=float("nan"),

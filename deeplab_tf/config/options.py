@@ -16,6 +16,7 @@ from deeplab_tf.config.fields import (
     SizeOrEmpty,
     checked,
     leaf,
+    require,
     rule,
 )
 
@@ -166,8 +167,25 @@ class TFLiteOptions(ExportOptions):
         "Training images from which int8 and int16x8 take the ranges of activations.",
     )
 
+    def __post_init__(self) -> None:
+        require(
+            (self.quantize, self.output_type) != ("int16x8", "labels"),
+            "--output_type",
+            "logits or probabilities where --quantize is int16x8: the format has no "
+            "argmax of 16 bits",
+            self.output_type,
+        )
+
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """Each height, width of `input_size`."""
         sides = self.input_size
         return list(zip(sides[::2], sides[1::2], strict=True))
+
+
+EXPORTS: dict[str, type[ExportOptions]] = {
+    "saved_model": SavedModelOptions,
+    "tflite": TFLiteOptions,
+    "onnx": ExportOptions,
+    "keras": ExportOptions,
+}

@@ -21,9 +21,7 @@ from deeplab_tf.network.layers import atrous
 from deeplab_tf.network.quantized.quantize import is_quantized
 from deeplab_tf.runs import Run
 
-OUTPUT_TYPES = ("logits", "probabilities", "labels")
 QUANTIZED = ("int8", "int16x8")  # kinds whose activations are quantised
-KINDS = ("none", "float16", "dynamic", *QUANTIZED)
 Size = tuple[int, int]
 Pictures = Callable[[Size], Iterable[np.ndarray]]
 
@@ -54,10 +52,14 @@ def convert(
         the model will see; the ranges of its activations are taken from them.
 
     Raises:
-      UserError: the kind cannot give this output or take this network.
+      UserError: the kind cannot take this network.
     """
     is_trained = is_quantized(model)
-    _require_possible(quantize, output_type, is_trained)
+    if is_trained and quantize != "int8":
+        raise UserError(
+            f"--quantize must be int8 for a run of train.quantize=int8; received "
+            f"{quantize}. Export the float run that it began with in other kinds."
+        )
     network = folding.fold(model, atrous.dilated)
     signatures = {
         signature_name(size, sizes): _function(network, size, output_type)
@@ -83,19 +85,6 @@ def convert(
     if found:
         raise RuntimeError(f"the converter left {', '.join(found)} in the file.")
     return _complete(content, run, output_type, len(sizes))
-
-
-def _require_possible(quantize: str, output_type: str, is_trained: bool) -> None:
-    if quantize == "int16x8" and output_type == "labels":
-        raise UserError(
-            "--quantize=int16x8 must have --output_type=logits or probabilities: "
-            "the format has no argmax of 16 bits."
-        )
-    if is_trained and quantize != "int8":
-        raise UserError(
-            f"--quantize must be int8 for a run of train.quantize=int8; received "
-            f"{quantize}. Export the float run that it began with in other kinds."
-        )
 
 
 def _run(converter: Any, quantize: str) -> bytes:
@@ -150,13 +139,22 @@ def _set_kind(converter: Any, quantize: str, output_type: str) -> None:
 def _representative(sizes: Sequence[Size], calibration: Pictures) -> Callable:
     def generate() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
         for size in sizes:
-            for picture in calibration(size):
-                yield (
-                    signature_name(size, sizes),
-                    {"pictures": picture.astype(np.float32)},
-                )
+            for number, image in enumerate(calibration(size)):
+                pixels = image.astype(np.float32)
+                if number == 0:
+                    _show_extremes(pixels)
+                yield signature_name(size, sizes), {"pictures": pixels}
 
     return generate
+
+
+def _show_extremes(pixels: np.ndarray) -> None:
+    """Makes two pixels black and white, so that the input's range is all of 0..255.
+
+    A file takes pixels as they are only then; from dark images alone the converter
+    would make its steps end where those do.
+    """
+    pixels[0, 0, 0], pixels[0, 0, 1] = 0.0, 255.0
 
 
 def signature_name(size: Size, sizes: Sequence[Size]) -> str:

@@ -5,6 +5,7 @@ import io
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
@@ -95,6 +96,61 @@ def faults(content: bytes) -> list[str]:
             if graph.Tensors(graph.Outputs(j)).Type() == schema.TensorType.INT64:
                 found.append("int64 output")
     return found
+
+
+def broken_promises(content: bytes, output_type: str, quantize: str) -> list[str]:
+    """What of a file's inputs and outputs is not as export/README.md says, in words.
+
+    Pixels are taken as they are, 0..255: as float32, in an int8 file as bytes of scale
+    1. Where the file rounds them itself, to 16 bits, it has steps for all of 0..255.
+
+    Args:
+      content: of the file.
+      output_type: of the file.
+      quantize: its kind.
+    """
+    kinds = schema.TensorType
+    pixel = kinds.UINT8 if quantize == "int8" else kinds.FLOAT32
+    result = kinds.INT8 if quantize == "int8" else kinds.FLOAT32
+    if output_type == "labels":
+        result = kinds.INT32
+    model = schema.Model.GetRootAs(content, 0)
+    found = []
+    for i in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(i)
+        (given,) = _tensors(graph, graph.Inputs, graph.InputsLength())
+        (output,) = _tensors(graph, graph.Outputs, graph.OutputsLength())
+        if (given.Type(), output.Type()) != (pixel, result):
+            found.append("types of input and output")
+        if quantize == "int8" and _steps(given) != (1.0, 0):
+            found.append(f"input of scale and zero point {_steps(given)}")
+        if quantize == "int16x8":
+            found += _narrow(graph)
+    return found
+
+
+def _narrow(graph: schema.SubGraph) -> list[str]:
+    """The 16-bit copies of the input whose steps end before 255."""
+    copies = []
+    for j in range(graph.OperatorsLength()):
+        operator = graph.Operators(j)
+        reads = {operator.Inputs(k) for k in range(operator.InputsLength())}
+        if graph.Inputs(0) in reads:
+            copies += _tensors(graph, operator.Outputs, operator.OutputsLength())
+    tops = [_steps(one)[0] * 32767 for one in copies]
+    return [f"input up to {top:.1f}" for top in tops if abs(top - 255) > 0.5]
+
+
+def _tensors(graph: schema.SubGraph, index: Any, count: int) -> list[schema.Tensor]:
+    return [graph.Tensors(index(k)) for k in range(count)]
+
+
+def _steps(tensor: schema.Tensor) -> tuple[float, int]:
+    """Scale and zero point; 0, 0 of a tensor that is not quantised."""
+    steps = tensor.Quantization()
+    if steps is None or not steps.ScaleLength():
+        return 0.0, 0
+    return round(float(steps.Scale(0)), 6), int(steps.ZeroPoint(0))
 
 
 def add_metadata(content: bytes, metadata: bytes) -> bytes:

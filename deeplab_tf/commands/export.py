@@ -1,0 +1,78 @@
+"""The export command lines, one a format; their scripts stand in export/."""
+
+import functools
+
+from absl import flags as absl_flags
+from absl import logging
+
+from deeplab_tf import cli
+from deeplab_tf.config import setting_flags
+from deeplab_tf.config.options import EXPORTS
+
+FLAGS = absl_flags.FLAGS
+_DOCS = {
+    "saved_model": """Writes a run as a SavedModel, for which TensorFlow is enough.
+
+Signatures: serving_default (uint8 images of any size -> labels, probabilities),
+serving_bytes (JPEG or PNG bytes), logits, config. The folder appears only after it was
+loaded again and agrees with the Keras model; OUTPUT_DIR.proof.json says how well.
+
+Examples:
+  python export/to_saved_model.py --run_dir=runs/voc --output_dir=exports/voc
+  python export/to_saved_model.py --run_dir=runs/voc --output_dir=exports/voc \\
+      --scales=0.75,1.0,1.25 --flip
+""",
+    "tflite": """Writes a run as a LiteRT file (.tflite) of fixed image sizes.
+
+The file appears only after it was loaded again and agrees with the Keras model;
+OUTPUT.proof.json says how well. `unzip OUTPUT run.json` gives the run's settings.
+
+Examples:
+  python export/to_tflite.py --run_dir=runs/voc --output=voc.tflite
+  python export/to_tflite.py --run_dir=runs/voc --output=voc.tflite \\
+      --quantize=int8 --input_size=257,257 --output_type=labels --max_miou_drop=0.01
+""",
+    "onnx": """Writes a run as an ONNX file that takes images of any size.
+
+Needs the extra packages of '.[onnx]'. The file appears only after it ran in ONNX
+Runtime and agrees with the Keras model; OUTPUT.proof.json says how well.
+
+Example:
+  python export/to_onnx.py --run_dir=runs/voc --output=voc.onnx
+""",
+    "keras": """Writes a run as a .keras file, to train on or to change.
+
+keras.models.load_model reads it where this project is installed.
+
+The file appears only after it was loaded again and agrees with the run's model;
+OUTPUT.proof.json says how well. `unzip OUTPUT run.json` gives the run's settings.
+
+Example:
+  python export/to_keras.py --run_dir=runs/voc --output=voc.keras
+""",
+}
+
+
+def main(format: str) -> None:
+    """Parses, writes, prints."""
+    options = setting_flags.options_from_flags(EXPORTS[format])
+    cli.import_tensorflow()
+    from deeplab_tf import export, runs
+    from deeplab_tf.export import agreement, proof
+
+    path = FLAGS.output_dir if format == "saved_model" else FLAGS.output
+    report = export.write(runs.open_run(FLAGS.run_dir), format, path, options)
+    if warning := agreement.Agreement(**report["agreement"]).warning:
+        logging.warning(warning)
+    print(proof.describe(report))
+
+
+def run(format: str) -> None:
+    """The command line of a format: "saved_model", "tflite", "onnx" or "keras"."""
+    cli.define_run_dir()
+    if format == "saved_model":
+        absl_flags.DEFINE_string("output_dir", None, "Folder to write.", required=True)
+    else:
+        absl_flags.DEFINE_string("output", None, "File to write.", required=True)
+    setting_flags.define_options(EXPORTS[format])
+    cli.run(functools.partial(main, format), _DOCS[format])
