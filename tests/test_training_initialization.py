@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import re
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ import released_variables
 import tiny_run
 
 from deeplab_tf import runs
+from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.network.deeplab import build_model, fit_input_channels
-from deeplab_tf.released import variable_names
-from deeplab_tf.training import initialization, loop
+from deeplab_tf.released import variable_names, zoo
+from deeplab_tf.training import initialization, loop, weight_sources
 
 OTHERS = DatasetInfo(name="others", class_names=tuple("abcde"))
 
@@ -191,3 +194,100 @@ def test_damaged_file_is_named(run, files, tmp_path, name):
     model, config, info = fresh(run)
     with pytest.raises(UserError, match=name):
         initialization.initialize(model, str(tmp_path / name), config, info)
+
+
+def test_new_atrous_branches_begin_without_weight(run, tmp_path):
+    """A released MobileNetV2 has none; with them the first output is the same."""
+    alone = {"model.atrous_rates": (), "model.decoder_strides": ()}
+    old, config, info = fresh(run, settings=alone)
+    tiny_run.randomize(old)
+    old.save(tmp_path / "old.keras")
+    model, config, info = fresh(run, settings={"model.decoder_strides": ()})
+    source = str(tmp_path / "old.keras")
+    listing = initialization.initialize(model, source, config, info)
+    assert "aspp.projection/kernel: 32 inputs of new branches begin at 0" in str(
+        listing
+    )
+    assert all("atrous_" in path for path in listing.skipped)
+    picture = np.float32(tiny_run.pictures(65, 80))
+    logits, want = (np.asarray(m(picture, training=False)) for m in (model, old))
+    np.testing.assert_allclose(logits, want, atol=1e-5 * np.abs(want).max())
+
+
+def test_branches_are_not_mistaken_for_others(run, tmp_path):
+    """Without the image's mean the first inputs are other ones."""
+    alone = {"model.atrous_rates": (), "model.image_pooling": False}
+    old, *_ = fresh(run, settings=alone)
+    old.save(tmp_path / "old.keras")
+    model, config, info = fresh(run)
+    source = str(tmp_path / "old.keras")
+    listing = initialization.initialize(model, source, config, info)
+    assert not listing.adapted
+    assert listing.skipped["aspp.projection/kernel"] == "their shapes differ"
+
+
+@pytest.mark.parametrize(
+    ("cached", "dataset", "source", "told"),
+    [
+        ([], "mine", "", "mIoU 0.29 instead of 0.43.*voc_trainaug fetches 23 MB"),
+        (["coco_voc_trainaug", "ade20k_train"], "mine", "coco_voc_trainaug", "takes"),
+        (["ade20k_train"], "mine", "ade20k_train", "voc_trainaug fetches a better"),
+        (["ade20k_train"], "ade20k", "ade20k_train", "takes"),
+        (["coco_voc_trainval"], "mine", "coco_voc_trainval", "takes"),
+        # It has seen what a run on VOC is scored on.
+        (["coco_voc_trainval"], "voc2012", "", "finds no weights in the cache"),
+    ],
+)
+def test_auto_takes_the_best_of_the_cache(
+    cached, dataset, source, told, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv(zoo.CACHE_VARIABLE, str(tmp_path))
+    for name in cached:
+        zoo.cached(zoo.get(f"mobilenetv2_{name}")).touch()
+    config = Config().replace({"train.init_checkpoint": "auto"})
+    info = DatasetInfo(name=dataset, class_names=("a", "b"))
+    resolved = weight_sources.resolve(config, str(tmp_path / "run"), info)
+    wanted = f"zoo:mobilenetv2_{source}" if source else ""
+    assert resolved.train.init_checkpoint == wanted
+    assert re.search(f"init_checkpoint=auto .*{told}", capsys.readouterr().err)
+
+
+def test_auto_says_where_nothing_was_released(tmp_path, capsys):
+    info = DatasetInfo(name="mine", class_names=("a", "b"))
+    for settings in ({"model.backbone": "resnet_18"}, {"model.normalization": "group"}):
+        config = Config().replace({**settings, "train.init_checkpoint": "auto"})
+        resolved = weight_sources.resolve(config, str(tmp_path), info)
+        assert resolved.train.init_checkpoint == ""
+        assert "none were released for" in capsys.readouterr().err
+
+
+def test_auto_is_what_a_run_began_with(run, tmp_path, monkeypatch):
+    monkeypatch.setenv(zoo.CACHE_VARIABLE, str(tmp_path))
+    zoo.cached(zoo.get("mobilenetv2_coco_voc_trainaug")).touch()
+    config = Config().replace({"train.init_checkpoint": "auto"})
+    resolved = weight_sources.resolve(config, str(run.path), run.info)
+    assert run.config.train.init_checkpoint == ""
+    assert resolved.train.init_checkpoint == ""
+
+
+@pytest.mark.parametrize("kind", ["link", "external", "virtual"])
+def test_weights_in_another_file_are_refused(run, tmp_path, kind):
+    """HDF5 would read any file of the machine as weights."""
+    secret, path = tmp_path / "secret.h5", tmp_path / "model.weights.h5"
+    with h5py.File(secret, "w") as file:
+        file["layers/x/vars/0"] = np.zeros(4, np.float32)
+    with h5py.File(path, "w") as file:
+        if kind == "link":
+            file["layers"] = h5py.ExternalLink(str(secret), "layers")
+        elif kind == "external":
+            part = [(str(secret), 0, 16)]
+            file.create_dataset("layers/x/vars/0", (4,), "f4", external=part)
+        else:
+            layout = h5py.VirtualLayout((4,), "f4")
+            layout[:] = h5py.VirtualSource(str(secret), "layers/x/vars/0", (4,))
+            file.create_virtual_dataset("layers/x/vars/0", layout)
+    model, config, info = fresh(run)
+    with pytest.raises(
+        UserError, match=r"model\.weights\.h5: is refused.*another file"
+    ):
+        initialization.initialize(model, str(path), config, info)

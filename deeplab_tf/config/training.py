@@ -158,7 +158,8 @@ class Train:
     init_checkpoint: str = leaf(
         "",
         "Weights to start from: a run folder, a TF1 checkpoint, archive or frozen "
-        "graph, zoo:NAME, a .keras or .weights.h5 file. What does not fit is told.",
+        "graph, zoo:NAME, a .keras or .weights.h5 file; auto: the best released ones "
+        "for the backbone that are in the cache. What does not fit is told.",
     )
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = leaf(
         "auto",

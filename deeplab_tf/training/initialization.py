@@ -1,48 +1,28 @@
 """Starts a run from other weights: what fits is loaded, and what was not is told."""
 
 import dataclasses
-import io
-import pathlib
 import sys
-import zipfile
 from collections.abc import Iterable, Mapping
 
-import h5py
 import keras
 import numpy as np
 
-from deeplab_tf import files, runs
+from deeplab_tf import files
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.errors import UserError
 from deeplab_tf.network import backbones
+from deeplab_tf.network.context import aspp
 from deeplab_tf.network.deeplab import build_model, fit_input_channels
 from deeplab_tf.network.quantized import quantize
-from deeplab_tf.released import importer, variable_names
 from deeplab_tf.runs import Run
+from deeplab_tf.training.weight_sources import Source, read_source
 
 FILE_NAME = "initialization.json"
 _LISTED = 5  # names of variables in a message
 _CLASSIFIER = "logits/"
 _CALIBRATION_PICTURES = 128  # training crops whose maps give the ranges of int8
-_WEIGHTS_IN_KERAS = "model.weights.h5"  # inside a .keras archive
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-    """Weights to start from.
-
-    Attributes:
-      name: where they come from, for messages.
-      values: path of a variable, as `logits/kernel` -> value; what has no path in the
-        model goes by its own name.
-      class_names: what the classifier's outputs mean; empty where unknown.
-    """
-
-    name: str
-    values: Mapping[str, np.ndarray]
-    class_names: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,7 +92,8 @@ def initialize(
 
     The backbone must fit whole, but for the number of input channels, to which its
     first kernel is adapted. Of the rest each variable of the same path and shape is
-    taken. The classifier is taken where the classes are the same.
+    taken. Atrous branches that the source lacks begin without weight: the first output
+    of the ASPP is the source's. The classifier is taken where the classes are the same.
 
     Args:
       model: of `config.model`; changed in place.
@@ -126,6 +107,8 @@ def initialize(
     """
     other = read_source(source, model, config)
     values, adapted = _fit_first_kernel(model, other.values)
+    values, widened = _fit_projection(model, values)
+    adapted |= widened
     skipped = {
         variable.path: reason
         for variable in model.weights
@@ -145,67 +128,6 @@ def initialize(
     )
 
 
-def read_source(source: str, model: keras.Model, config: Config) -> Source:
-    """Reads weights of any kind that `initialize` takes, by the paths of `model`.
-
-    Raises:
-      UserError: there is nothing, or it cannot be read.
-    """
-    if (pathlib.Path(source) / runs.RUN_FILE).is_file():
-        run = runs.open_run(source)
-        if run.config.train.quantize != "none":
-            raise UserError(
-                f"train.init_checkpoint must be a float run; received {source}, which "
-                f"is quantised. It began with {run.config.train.init_checkpoint}."
-            )
-        values = {v.path: np.asarray(v) for v in runs.load_model(run).weights}
-        return Source(name=source, values=values, class_names=run.info.class_names)
-    if source.endswith((".keras", ".h5")):
-        return Source(name=source, values=_read_keras(source, model))
-    released = importer.fetch(source)
-    names = variable_names.released_variables(model, config.model)
-    values = {
-        names[name].path if name in names else name: value
-        for name, value in released.tensors.items()
-    }
-    return Source(name=released.source, values=values)
-
-
-def _read_keras(path: str, model: keras.Model) -> dict[str, np.ndarray]:
-    """The arrays of a .keras or .weights.h5 file, by layer and place in the layer."""
-    paths = {
-        (layer.name, str(index)): variable.path
-        for layer in model.layers
-        for index, variable in enumerate(layer.weights)
-    }
-    values = {}
-
-    def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            layer = str(item.parent.attrs.get("name", item.parent.name))
-            index = item.name.rpartition("/")[2]
-            values[paths.get((layer, index), f"{layer}/{index}")] = item[()]
-
-    try:
-        with h5py.File(_weights_file(path), "r") as file:
-            # The optimiser's state, in a .keras file, is not the model's.
-            file["layers"].visititems(collect)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file.") from None
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path}: is damaged or no Keras 3 file of weights ({error})."
-        ) from None
-    return values
-
-
-def _weights_file(path: str) -> str | io.BytesIO:
-    if not path.endswith(".keras"):
-        return path
-    with zipfile.ZipFile(path) as archive:
-        return io.BytesIO(archive.read(_WEIGHTS_IN_KERAS))
-
-
 def _fit_first_kernel(
     model: keras.Model, values: Mapping[str, np.ndarray]
 ) -> tuple[Mapping[str, np.ndarray], dict[str, str]]:
@@ -222,6 +144,31 @@ def _fit_first_kernel(
     told = f"{value.shape[2]} input channels made to fit {channels}"
     fitted = fit_input_channels(value, channels)
     return {**values, first.path: fitted}, {first.path: told}
+
+
+def _fit_projection(
+    model: keras.Model, values: Mapping[str, np.ndarray]
+) -> tuple[Mapping[str, np.ndarray], dict[str, str]]:
+    """The values with zeros in the projection for atrous branches that are new.
+
+    Of a source without any, as the released MobileNetV2: its branches are the model's
+    first. Also tells of the change: path -> how.
+    """
+    ours = {variable.path: tuple(variable.shape) for variable in model.weights}
+    path, pooling = (
+        f"{aspp.NAME}.projection/kernel",
+        f"{aspp.NAME}.image_pooling/kernel",
+    )
+    has_branches = any(name.startswith(f"{aspp.NAME}.atrous_") for name in values)
+    if not {path} <= ours.keys() & values.keys() or has_branches:
+        return values, {}
+    fitted, (*window, inputs, outputs) = values[path], ours[path]
+    new = inputs - fitted.shape[2]
+    same = (*fitted.shape[:2], fitted.shape[3]) == (*window, outputs)
+    if not same or new <= 0 or (pooling in ours) != (pooling in values):
+        return values, {}
+    fitted = np.pad(fitted, ((0, 0), (0, 0), (0, new), (0, 0)))
+    return {**values, path: fitted}, {path: f"{new} inputs of new branches begin at 0"}
 
 
 def _misfit(

@@ -23,6 +23,7 @@ from deeplab_tf.training import (
     interruption,
     locking,
     preflight,
+    weight_sources,
 )
 from deeplab_tf.training.log import RunLog
 from deeplab_tf.training.post_mortem import weights_not_finite
@@ -65,6 +66,7 @@ def train(
             if is_chief:
                 runs.clear(run_dir)
             distribution.make_agreement(strategy)(True)  # the others wait for it
+        config = weight_sources.resolve(config, run_dir, info)
         run = runs.start_run(run_dir, config, info, strategy)
         state = _start(run, strategy)
         if is_chief:
