@@ -147,6 +147,38 @@ def test_cvat_masks(tmp_path, lists):
     assert source.info().colormap == tuple(COLORS.values())
 
 
+def test_cvat_pictures_without_a_mask_are_left_out(tmp_path):
+    write(tmp_path / "labelmap.txt", labelmap())
+    for name in ("a", "b"):
+        picture(tmp_path / "JPEGImages" / f"{name}.jpg")
+    mask(tmp_path / "SegmentationClass" / "a.png", colored())
+    write(tmp_path / "ImageSets" / "Segmentation" / "default.txt", "a\nb\n")
+    source = opened(tmp_path, val_fraction=0)
+    check(source, "voc_folders", {"train": 1})
+    said = "1 pictures without masks are left out, as 'JPEGImages/b.jpg'."
+    assert said in source.notes()
+
+
+def test_cvat_camvid(tmp_path):
+    lines = [f"{r} {g} {b} {name}" for name, (r, g, b) in COLORS.items()]
+    write(tmp_path / "label_colors.txt", "\n".join(lines))
+    picture(tmp_path / "default" / "0001TP_006690.png")
+    mask(tmp_path / "defaultannot" / "0001TP_006690.png", colored())
+    check(opened(tmp_path, val_fraction=0), "folder", {"train": 1})
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_voc_folders_of_two_splits(tmp_path, listed):
+    for split in ("train", "val"):
+        root = tmp_path / f"{split}_voc"
+        picture(root / "JPEGImages" / "a.jpg")
+        mask(root / "SegmentationClass" / "a.png")
+        write(root / "class_names.txt", "_background_\nroad\ncar\n")
+        if listed:
+            write(root / "ImageSets" / "Segmentation" / f"{split}.txt", "a\n")
+    check(opened(tmp_path), "voc_folders", {"train": 1, "val": 1})
+
+
 @pytest.mark.parametrize("folder", ["SegmentationClass", "SegmentationClassPNG"])
 def test_labelme2voc_masks_with_ignored_pixels(tmp_path, folder):
     write(tmp_path / "class_names.txt", "_background_\nroad\ncar\n")

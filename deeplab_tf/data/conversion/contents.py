@@ -98,7 +98,10 @@ class Contents:
           The image whose path has most in common with the name, then with `near`.
         """
         parts = name.replace("\\", "/").split("/")
-        found = self.images_by_name.get(parts[-1].lower())
+        bare = parts[-1].lower()
+        found = self.images_by_name.get(bare)
+        if not found and is_image(bare):  # perhaps stored in another format since
+            found = self.images_by_name.get(os.path.splitext(bare)[0])
         if not found:
             return None
         wanted = [p.lower() for p in parts]

@@ -176,7 +176,7 @@ def _role(folder: str, names: Names) -> tuple[bool | None, str]:
         return True, ""
     words = re.split(r"[_\-. ]+", lower)
     glued = _GLUED.fullmatch(lower)
-    if glued and split_named(glued[1]):
+    if glued and (split_named(glued[1]) or glued[2].startswith("annot")):
         words = list(glued.groups())
     for table, role in ((LABEL_WORDS, True), (IMAGE_WORDS, False)):
         if table & set(words):

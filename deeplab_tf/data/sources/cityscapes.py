@@ -65,6 +65,7 @@ def clues(contents: Contents) -> dict[str, bool]:
             for kind in ("gtFine", "gtCoarse")
         ),
         "masks called NAME_labelIds.png": bool(contents.named(r".*_labelIds\.png")),
+        "no label_colors.txt": not contents.named(r"label_colors\.txt"),
     }
 
 

@@ -19,7 +19,7 @@ from deeplab_tf.data.conversion.reading import (
     without_unannotated,
 )
 from deeplab_tf.data.conversion.samples import FileSample
-from deeplab_tf.data.conversion.splits import split_named
+from deeplab_tf.data.conversion.splits import split_in, split_named
 from deeplab_tf.data.sources import voc2012
 from deeplab_tf.errors import UserError
 
@@ -51,18 +51,29 @@ def _folders(contents: Contents, name: str) -> dict[str, str]:
 
 
 def read(contents: Contents) -> Reading:
-    """The listed pictures; without lists all that have a mask."""
+    """The listed pictures that have a mask; without lists all that have one."""
     images = _folders(contents, _IMAGES)
     masks = next(filter(None, (_folders(contents, name) for name in _MASKS)))
-    lists = _lists(contents)
-    splits: dict[str, list[FileSample]] = {}
-    for split, names in (lists or {UNDIVIDED: sorted(masks)}).items():
-        found = [_sample(contents, name, images, masks) for name in names]
-        splits.setdefault(split, []).extend(found)
+    lists = _lists(contents) or _by_folder(masks)
+    splits = {
+        split: [
+            _sample(contents, name, images, masks) for name in names if name in masks
+        ]
+        for split, names in lists.items()
+    }
     used = [s.image_path for samples in splits.values() for s in samples]
     used += [contents.path(p) for p in contents.images if p not in images.values()]
     notes = without_unannotated(contents, used, "masks")
     return read_masks(contents, splits, TITLE, notes)
+
+
+def _by_folder(masks: Mapping[str, str]) -> dict[str, list[str]]:
+    """Names by the split that a folder around everything tells."""
+    splits: dict[str, list[str]] = {}
+    for name in sorted(masks):
+        split = split_in(name.partition("/")[0]) if "/" in name else None
+        splits.setdefault(split or UNDIVIDED, []).append(name)
+    return splits
 
 
 def _sample(
@@ -81,9 +92,10 @@ def _lists(contents: Contents) -> dict[str, list[str]]:
     for path in contents.files:
         if not (f"/{path}".endswith(".txt") and f"/{_LISTS}/" in f"/{path}"):
             continue
-        stem = pathlib.PurePath(path).stem
+        stem, above = pathlib.PurePath(path).stem, path.partition(f"{_LISTS}/")[0]
         names = splits.setdefault(split_named(stem) or UNDIVIDED, [])
-        names += [_name(line, path) for line in read_lines(contents.root / path)]
+        lines = read_lines(contents.root / path)
+        names += [f"{above}{_name(line, path)}" for line in lines]
     known = {name for split, names in splits.items() if split for name in names}
     loose = [n for n in dict.fromkeys(splits.get(UNDIVIDED, ())) if n not in known]
     splits = {split: names for split, names in splits.items() if split}
