@@ -7,6 +7,7 @@ Example:
 
 import json
 import pathlib
+from typing import Any
 
 from absl import flags as absl_flags
 
@@ -47,7 +48,7 @@ def main() -> None:
     print(json.dumps(result, indent=2) if FLAGS.json else table(result))
 
 
-def scores(run):
+def scores(run: Any) -> dict[str, Any]:
     """mIoU on the run's evaluation split, as the eval command has written it."""
     split = run.config.data.eval_split
     path = run.path / "eval" / f"{split}.json"
@@ -57,7 +58,7 @@ def scores(run):
     return {"split": split, "miou": evaluation["miou"]}
 
 
-def table(result):
+def table(result: dict[str, Any]) -> str:
     rows = [("run", result["run_dir"])]
     if "miou" in result:
         rows.append((f"mIoU on {result['split']}", f"{result['miou']:.4f}"))

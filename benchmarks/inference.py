@@ -9,10 +9,13 @@ Examples:
 """
 
 import contextlib
+import functools
 import json
 import pathlib
 import statistics
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 from absl import flags as absl_flags
 
@@ -48,18 +51,19 @@ def main() -> None:
     print(json.dumps(results, indent=2) if FLAGS.json else table(results))
 
 
-def time_all(paths, size, threads):
+def time_all(
+    paths: list[str], size: tuple[int, int], threads: int
+) -> list[dict[str, Any]]:
     from deeplab_tf.inference import exported
 
-    calls, results = {}, []
+    calls: dict[str, Callable[[], Any]] = {}
+    results: list[dict[str, Any]] = []
     for path in paths:
         opened = exported.open_export(path, threads)
         channels = opened.run["dataset"]["channels"] if opened.run else 3
         own_size = opened.nearest_size(size)
         picture = timing.random_picture(*own_size, channels)
-        calls[path] = lambda opened=opened, picture=picture: opened.runner.infer(
-            picture
-        )
+        calls[path] = functools.partial(opened.runner.infer, picture)
         results.append(
             {
                 "model": path,
@@ -76,8 +80,9 @@ def time_all(paths, size, threads):
     return results
 
 
-def export_random(folder, size):
+def export_random(folder: pathlib.Path, size: tuple[int, int]) -> list[str]:
     """A SavedModel and .tflite files, float32 and int8, of an untrained network."""
+    import numpy as np
     import tensorflow as tf
 
     from deeplab_tf import runs
@@ -95,7 +100,7 @@ def export_random(folder, size):
     model = build_model(config.model, info.num_classes)
     saved_model.save(model, run, folder / "saved_model")
 
-    def calibration(size):
+    def calibration(size: tuple[int, int]) -> list[np.ndarray]:
         return [timing.random_picture(size[0], size[1], 3)]
 
     for kind in ("none", "int8"):
@@ -103,11 +108,11 @@ def export_random(folder, size):
             model, run, [size], quantize=kind, calibration=calibration
         )
         (folder / f"{kind}.tflite").write_bytes(content)
-    names = ("saved_model", "none.tflite", "int8.tflite")
-    return [str(folder / name) for name in names]
+    files = ("saved_model", "none.tflite", "int8.tflite")
+    return [str(folder / name) for name in files]
 
 
-def table(results):
+def table(results: list[dict[str, Any]]) -> str:
     head = f"{'median':>9} {'fastest':>9}  {'size':>9}  {'MB':>6}  model"
     lines = [
         f"{result['median_ms']:>6.1f} ms {result['fastest_ms']:>6.1f} ms  "

@@ -116,7 +116,7 @@ def test_functions_are_short():
             if isinstance(node, ast.FunctionDef):
                 length = node.end_lineno - node.lineno + 1
                 lengths.append(length)
-                assert length <= 75, f"{path}: {node.name} has {length} lines"
+                assert length <= 70, f"{path}: {node.name} has {length} lines"
     assert sorted(lengths)[len(lengths) // 2] <= 10
 
 

@@ -118,7 +118,9 @@ def test_padding_is_the_mean_and_void(dataset):
 
 
 def test_evaluation_reads_every_picture_at_its_own_size(dataset):
-    examples = list(pipeline.make_eval_dataset(*dataset, "val").as_numpy_iterator())
+    folder, info = dataset
+    stream = pipeline.make_eval_dataset(folder, info, "val")
+    examples = list(stream.as_numpy_iterator())
     assert [e["filename"].decode() for e in examples] == [f"val_{i}" for i in range(4)]
     rng = np.random.default_rng(0)
     for _ in range(EXAMPLES):
@@ -131,7 +133,7 @@ def test_evaluation_reads_every_picture_at_its_own_size(dataset):
 
 def test_unknown_split_and_missing_shard_are_named(dataset, tmp_path):
     with pytest.raises(UserError, match="tset"):
-        pipeline.make_eval_dataset(*dataset, "tset")
+        pipeline.make_eval_dataset(dataset[0], dataset[1], "tset")
     info = tiny_dataset.write(tmp_path)
     (tmp_path / "train-00001-of-00003.tfrecord").unlink()
     with pytest.raises(UserError, match="train-00001-of-00003"):

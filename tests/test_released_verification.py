@@ -24,7 +24,8 @@ def imported(shared_dir):
 
 
 def test_released_model_is_ours(imported):
-    result = verification.compare(*imported, [PICTURE])
+    graph, network, model = imported
+    result = verification.compare(graph, network, model, [PICTURE])
     assert result.is_close()
     assert result.rows[-1].relative < 1e-5
     assert result.pixels == PICTURE.shape[0] * PICTURE.shape[1]
@@ -53,10 +54,13 @@ def test_a_changed_layer_is_the_first_that_differs(imported):
 
 
 def test_picture_beyond_the_graph_is_refused(imported):
+    graph, network, model = imported
+    large = np.zeros((514, 20, 3), np.uint8)
     with pytest.raises(UserError, match="at most 513x513; received 514x20"):
-        verification.compare(*imported, [np.zeros((514, 20, 3), np.uint8)])
+        verification.compare(graph, network, model, [large])
 
 
 def test_no_picture_is_refused(imported):
+    graph, network, model = imported
     with pytest.raises(UserError, match="give --images"):
-        verification.compare(*imported, [])
+        verification.compare(graph, network, model, [])

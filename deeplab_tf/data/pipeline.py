@@ -21,6 +21,7 @@ _SHUFFLE_BYTES = 256 * 2**20
 _SHUFFLE_RANGE = (64, 8192)
 _READ_AT_ONCE = 4  # shards
 
+Parts = tuple[tf.Tensor, ...]
 Prepare = Callable[[tf.Tensor, tuple[tf.Tensor, ...]], Example]
 PlaceCrop = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -248,7 +249,7 @@ def _order(
         dataset = dataset.interleave(read, cycle_length=_READ_AT_ONCE)
 
         # Dataset.shuffle would depend on TensorFlow's global seed.
-        def permute(number: tf.Tensor, window: tuple[tf.Tensor, ...]):
+        def permute(number: tf.Tensor, window: Parts) -> Parts:
             size = tf.shape(window[0])[0]
             order = tf.random.experimental.stateless_shuffle(
                 tf.range(size), augment.fold(own, number)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import keras
 
@@ -45,7 +44,7 @@ def shapes(
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
-        inputs: Any = layer.input
+        inputs = layer.input
         if isinstance(inputs, list):
             shapes = [known[id(tensor)] for tensor in inputs]
             shape = layer.compute_output_shape(shapes)

@@ -6,7 +6,6 @@ to rounding; nothing is left that only training needs.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
@@ -45,7 +44,9 @@ def fold(
         kind = _Conv2D if isinstance(layer, keras.layers.Conv2D) else type(layer)
         return kind.from_config(config)
 
-    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+    def call(
+        layer: keras.Layer, *args: keras.KerasTensor, **kwargs: object
+    ) -> keras.KerasTensor:
         return args[0] if layer.name in skipped else layer(*args, **kwargs)
 
     copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
@@ -62,11 +63,11 @@ def fold(
 class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """Takes atrous rates to a kernel of choice."""
 
-    def __init__(self, kernel: DepthwiseKernel, **kwargs: Any) -> None:
+    def __init__(self, kernel: DepthwiseKernel, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self._convolve = kernel
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         is_atrous = max(self.dilation_rate) > 1 and self.padding == "same"
         if not is_atrous or self.depth_multiplier != 1:
             return super().call(inputs)
@@ -80,7 +81,7 @@ class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 class _Conv2D(keras.layers.Conv2D):
     """Takes atrous rates to the dilated operation, which Keras does not."""
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         if max(self.dilation_rate) == 1:
             return super().call(inputs)
         y = tf.nn.conv2d(

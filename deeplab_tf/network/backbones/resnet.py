@@ -5,7 +5,7 @@ the finer map. `beta` replaces the 7x7 stem by three 3x3 convolutions.
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
 
 import keras
 
@@ -33,7 +33,9 @@ class Variant:
 
 
 _BETA = (64, 64, 128)
-_DEPTHS: dict[str, tuple[Any, ...]] = {
+_Three = tuple[int, int, int]
+_Depth = tuple[tuple[int, int, int, int], bool, _Three, _Three]
+_DEPTHS: Mapping[str, _Depth] = {
     "resnet_18": ((2, 2, 2, 2), False, (16, 16, 32), (1, 1, 1)),
     "resnet_50": ((3, 4, 6, 3), True, _BETA, (2, 3, 5)),
     "resnet_101": ((3, 4, 23, 3), True, _BETA, (2, 3, 22)),

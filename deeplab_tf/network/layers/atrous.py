@@ -12,11 +12,12 @@ with rates (r, s) and zeros outside of x.
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
 Rates = tuple[int, int]  # distance between taps in pixels: down, across
+# What a custom gradient wants: the result, and (its gradient) -> those of the inputs.
+WithGradient = tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]
 
 
 def dilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
@@ -54,7 +55,7 @@ def _with_gradient(
     """
 
     @tf.custom_gradient
-    def convolve(x: tf.Tensor, kernel: tf.Tensor) -> Any:
+    def convolve(x: tf.Tensor, kernel: tf.Tensor) -> WithGradient:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             turned = tf.reverse(kernel, [0, 1])
             to_kernel = _kernel_gradient(x, upstream, kernel.shape, rates)
@@ -166,7 +167,7 @@ def _shift(offset: int) -> slice:
     return slice(offset, None) if offset > 0 else slice(None, offset or None)
 
 
-def known_shape(x: tf.Tensor) -> list[Any]:
+def known_shape(x: tf.Tensor) -> list[tf.Tensor]:
     """Static sizes where they are known, so that graphs of fixed shape stay plain."""
     dynamic = tf.shape(x)
     return [dynamic[i] if size is None else size for i, size in enumerate(x.shape)]

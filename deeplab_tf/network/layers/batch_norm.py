@@ -1,6 +1,6 @@
 """Batch norm on the fused kernel: Keras' layer with another kernel call."""
 
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -24,16 +24,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
         needed.
     """
 
-    def __init__(self, *, frozen: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, frozen: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.frozen = frozen
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Keras' configuration and `frozen`."""
         return {**super().get_config(), "frozen": self.frozen}
 
     def call(
-        self, inputs: Any, training: bool | None = None, mask: Any = None
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Tensor[B, H, W, C] -> the same shape; other ranks are left to Keras."""
         training = bool(training and self.trainable and not self.frozen)
@@ -53,7 +56,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self._update(mean, variance * (tf.maximum(count - 1.0, 1.0) / count))
         return y
 
-    def _is_usual(self, inputs: Any) -> bool:
+    def _is_usual(self, inputs: tf.Tensor) -> bool:
         return (
             len(inputs.shape) == 4
             and self.axis in (-1, 3)
@@ -63,7 +66,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
 
     def _fused(
-        self, x: tf.Tensor, mean: Any = None, variance: Any = None
+        self,
+        x: tf.Tensor,
+        mean: tf.Tensor | None = None,
+        variance: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(y, mean, variance); by the given statistics, else by those of x."""
         from_batch = mean is None
@@ -135,7 +141,7 @@ def sum_over_replicas(x: tf.Tensor, context: tf.distribute.ReplicaContext) -> tf
         return context.all_reduce("SUM", tf.stop_gradient(values))
 
     @tf.custom_gradient
-    def total(x: tf.Tensor) -> Any:
+    def total(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         return reduce(x), reduce
 
     return total(x)

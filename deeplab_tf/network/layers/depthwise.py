@@ -1,7 +1,5 @@
 """The atrous depthwise convolution: Keras' layer with another kernel call."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
@@ -29,7 +27,7 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
     Arguments, variables and saved form are those of keras.layers.DepthwiseConv2D.
     """
 
-    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Tensor[B, H, W, C] -> Tensor[B, H, W, C * depth_multiplier]."""
         if not self._is_plain_atrous():
             return super().call(inputs)

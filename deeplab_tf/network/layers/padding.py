@@ -1,12 +1,10 @@
 """Pictures are padded to sizes at which the network's cells lie as in training."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
 from deeplab_tf.network.layers import atrous
-from deeplab_tf.network.layers.package import PACKAGE
+from deeplab_tf.network.layers.package import PACKAGE, Shape
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -25,11 +23,13 @@ class Pad(keras.layers.Layer):
       **kwargs: those of keras.layers.Layer.
     """
 
-    def __init__(self, stride: int, least: tuple[int, ...] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, stride: int, least: tuple[int, ...] = (), **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
         self.stride, self.least = stride, tuple(least)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Keras' configuration, `stride` and `least`."""
         return {**super().get_config(), "stride": self.stride, "least": self.least}
 
@@ -45,7 +45,9 @@ class Pad(keras.layers.Layer):
             return inputs
         return tf.pad(inputs, [[0, 0], *([0, more] for more in added), [0, 0]])
 
-    def _padded(self, sides: Any, least: tuple[int, ...]) -> list[Any]:
+    def _padded(
+        self, sides: list[tf.Tensor], least: tuple[int, ...]
+    ) -> list[tf.Tensor]:
         for axis, wanted in enumerate(least):
             known = isinstance(sides[axis], int)
             sides[axis] = (max if known else tf.maximum)(sides[axis], wanted)
@@ -53,7 +55,7 @@ class Pad(keras.layers.Layer):
         stride = self.stride
         return [(side + stride - 2) // stride * stride + 1 for side in sides]
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, H, W, C)."""
         batch, *sides, channels = input_shape
         if None in sides:
@@ -65,7 +67,7 @@ class Pad(keras.layers.Layer):
 class CutLike(keras.layers.Layer):
     """Cuts the first of two maps, below and to the right, to the size of the second."""
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """[Tensor[B, H, W, C], Tensor[B, h, w, D]] -> Tensor[B, h, w, C]."""
         x, reference = inputs
         height, width = atrous.known_shape(reference)[1:3]
@@ -73,7 +75,7 @@ class CutLike(keras.layers.Layer):
             return x
         return x[:, :height, :width]
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         """(B, h, w, C)."""
         x, reference = input_shape
         return (x[0], reference[1], reference[2], x[3])

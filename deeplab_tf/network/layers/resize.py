@@ -1,15 +1,13 @@
 """Bilinear resizing with aligned corners."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
 from deeplab_tf.network.layers import atrous
-from deeplab_tf.network.layers.package import PACKAGE
+from deeplab_tf.network.layers.package import PACKAGE, Shape
 
 
-def resize(x: tf.Tensor, size: Any) -> tf.Tensor:
+def resize(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Bilinear resize with aligned corners, as the released weights expect.
 
     The centres of the corner pixels of x and of the result coincide: pixel i of n
@@ -27,7 +25,7 @@ def resize(x: tf.Tensor, size: Any) -> tf.Tensor:
 class ResizeLike(keras.layers.Layer):
     """Resizes the first of two maps to the height and width of the second."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
         # Every network ends with this layer, and Keras compiles by XLA on its own
         # what supports it. For these networks XLA is several times slower on a CPU.
@@ -36,7 +34,7 @@ class ResizeLike(keras.layers.Layer):
             or tf.config.list_physical_devices("TPU")
         )
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """[Tensor[B, h, w, C], Tensor[B, H, W, D]] -> Tensor[B, H, W, C]."""
         x, reference = inputs
         size = list(reference.shape)[1:3]
@@ -44,7 +42,7 @@ class ResizeLike(keras.layers.Layer):
             return x
         return resize(x, atrous.known_shape(reference)[1:3])
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         """(B, H, W, C)."""
         x, reference = input_shape
         return (x[0], reference[1], reference[2], x[3])

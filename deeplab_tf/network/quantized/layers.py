@@ -1,6 +1,6 @@
 """The layers that round as an int8 file does."""
 
-from typing import Any
+from collections.abc import Callable, MutableMapping
 
 import keras
 import numpy as np
@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from deeplab_tf.network.layers import atrous
 from deeplab_tf.network.layers.means import WindowMean
-from deeplab_tf.network.layers.package import PACKAGE
+from deeplab_tf.network.layers.package import PACKAGE, Shape
 
 _STEPS = 127  # to either side of zero, of a kernel
 _WHITE = 255.0
 
 
-def round_kernel(kernel: Any, channel_axis: int) -> tf.Tensor:
+def round_kernel(kernel: tf.Tensor, channel_axis: int) -> tf.Tensor:
     """The kernel on 127 steps to either side of zero, of each channel's own size.
 
     Args:
@@ -28,7 +28,7 @@ def round_kernel(kernel: Any, channel_axis: int) -> tf.Tensor:
     return tf.round(kernel / step) * step
 
 
-def fake_quantize_kernel(kernel: Any, channel_axis: int) -> tf.Tensor:
+def fake_quantize_kernel(kernel: tf.Tensor, channel_axis: int) -> tf.Tensor:
     """`round_kernel` with the gradient of no rounding."""
     kernel = tf.convert_to_tensor(kernel)
     return kernel + tf.stop_gradient(round_kernel(kernel, channel_axis) - kernel)
@@ -45,12 +45,12 @@ class FakeQuantize(keras.layers.Layer):
       **kwargs: those of keras.layers.Layer.
     """
 
-    def __init__(self, group: str, **kwargs: Any) -> None:
+    def __init__(self, group: str, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.group = group
         self.passes = False  # while its range is being measured
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the range, which does not train."""
         for name, value in (("low", -1.0), ("high", 1.0)):
             variable = self.add_weight(
@@ -61,7 +61,7 @@ class FakeQuantize(keras.layers.Layer):
             )
             setattr(self, name, variable)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Keras' configuration and `group`."""
         return {**super().get_config(), "group": self.group}
 
@@ -70,7 +70,7 @@ class FakeQuantize(keras.layers.Layer):
         self.low.assign(min(low, 0.0))
         self.high.assign(max(high, 0.0, min(low, 0.0) + 1e-6))
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Any shape -> the same."""
         if self.passes:
             return inputs
@@ -78,7 +78,7 @@ class FakeQuantize(keras.layers.Layer):
             inputs, tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high)
         )
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same."""
         return input_shape
 
@@ -92,11 +92,11 @@ class _Rounded(keras.layers.Layer):
     """
 
     channel_axis: int  # of the kernel, of the channels of the result
-    kernel: Any
-    bias: Any
-    activation: Any
+    kernel: keras.Variable
+    bias: keras.Variable
+    activation: Callable[[tf.Tensor], tf.Tensor]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Adds `factor` [C] to Keras' variables."""
         super().build(input_shape)
         channels = self.kernel.shape[self.channel_axis]
@@ -104,13 +104,13 @@ class _Rounded(keras.layers.Layer):
             shape=(channels,), initializer="ones", name="factor", trainable=False
         )
 
-    def save_own_variables(self, store: Any) -> None:
+    def save_own_variables(self, store: MutableMapping[str, np.ndarray]) -> None:
         """Into a .keras file; Keras' own convolution writes the first two alone."""
         super().save_own_variables(store)
         if "2" not in store.keys():  # noqa: SIM118 (the store is no dictionary)
             store["2"] = self.factor
 
-    def load_own_variables(self, store: Any) -> None:
+    def load_own_variables(self, store: MutableMapping[str, np.ndarray]) -> None:
         """What `save_own_variables` wrote."""
         super().load_own_variables(store)
         self.factor.assign(store["2"])
@@ -136,7 +136,7 @@ class QuantizedConv2D(_Rounded, keras.layers.Conv2D):
 
     channel_axis = 3
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """As keras.layers.Conv2D."""
         y = tf.nn.convolution(
             inputs,
@@ -154,7 +154,7 @@ class QuantizedDepthwiseConv2D(_Rounded, keras.layers.DepthwiseConv2D):
 
     channel_axis = 2
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """As keras.layers.DepthwiseConv2D, atrous as `AtrousDepthwiseConv2D`."""
         kernel = self.rounded()
         if max(self.dilation_rate) > 1:
@@ -171,7 +171,7 @@ class Normalization(keras.layers.Rescaling):
     steps, of which one must be zero.
     """
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """float32 [B, H, W, C] in 0..255 -> the same shape."""
         pixels = tf.quantization.fake_quant_with_min_max_args(inputs, 0.0, _WHITE)
         mean = np.round(-np.float64(self.offset) / self.scale)
@@ -187,13 +187,13 @@ class Normalization(keras.layers.Rescaling):
 class HardSigmoid(keras.layers.Layer):
     """min(max(x + 3, 0), 6) / 6, in two operations of the file."""
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Any shape -> the same."""
         y = tf.nn.relu6(inputs + 3.0)
         y = tf.quantization.fake_quant_with_min_max_args(y, 0.0, 6.0) * (1 / 6)
         return tf.quantization.fake_quant_with_min_max_args(y, 0.0, 1.0)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same."""
         return input_shape
 
@@ -202,7 +202,7 @@ class HardSigmoid(keras.layers.Layer):
 class PooledWindowMean(WindowMean):
     """`WindowMean` as one operation of the file, where the map's size is known."""
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """As in `WindowMean`."""
         sides = inputs.shape[1:3]
         if None in list(sides):

@@ -7,7 +7,6 @@ moving statistics, as it will be in the file.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +27,7 @@ from deeplab_tf.network.quantized.layers import (
 )
 
 # These move or gather values. The file has the result in the range of their maps.
-_MOVING: tuple[Any, ...] = (
+_MOVING: tuple[type, ...] = (
     keras.layers.ZeroPadding2D,
     keras.layers.MaxPooling2D,
     keras.layers.Dropout,
@@ -38,7 +37,7 @@ _MOVING: tuple[Any, ...] = (
 )
 _SIZED_BY_THE_SECOND = (ResizeLike, CutLike)
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-_COMPUTING: tuple[Any, ...] = (
+_COMPUTING: tuple[type, ...] = (
     *_CONVOLUTIONS,
     keras.layers.Activation,
     keras.layers.Add,
@@ -82,7 +81,9 @@ def quantize(model: keras.Model) -> keras.Model:
             config["activation"] = "linear"
         return _rounding_kind(layer).from_config(config)
 
-    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+    def call(
+        layer: keras.Layer, *args: keras.KerasTensor, **kwargs: object
+    ) -> keras.KerasTensor:
         y = layer(*args, **kwargs)
         if layer.name in fused or isinstance(layer, (*_MOVING, Normalization)):
             return y
@@ -115,12 +116,12 @@ _ROUNDING = {
 }
 
 
-def _rounding_kind(layer: keras.Layer) -> Any:
+def _rounding_kind(layer: keras.Layer) -> type[keras.Layer]:
     kinds = (new for old, new in _ROUNDING.items() if isinstance(layer, old))
     return next(kinds, type(layer))
 
 
-def calibrate(model: keras.Model, batches: Iterable[Any]) -> None:
+def calibrate(model: keras.Model, batches: Iterable[tf.Tensor]) -> None:
     """Sets the ranges of a quantised model to what its maps hold.
 
     Args:
@@ -150,7 +151,7 @@ def is_quantized(model: keras.Model) -> bool:
     return any(isinstance(layer, FakeQuantize) for layer in model.layers)
 
 
-def _set_ranges(layers: list[FakeQuantize], low: Any, high: Any) -> None:
+def _set_ranges(layers: list[FakeQuantize], low: np.ndarray, high: np.ndarray) -> None:
     groups = np.array([layer.group for layer in layers])
     for layer in layers:
         members = groups == layer.group
