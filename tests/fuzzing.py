@@ -192,7 +192,7 @@ def mutated_json(rng: np.random.Generator, value: object) -> str:
 
 def _somewhere(rng: np.random.Generator, holder: object, key: object) -> tuple:
     """A container and one of its keys, at any depth."""
-    inner = holder[key]  # type: ignore[index]
+    inner = holder[key]
     if isinstance(inner, dict | list) and inner and (key == "" or rng.random() < 0.8):
         keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))
         return _somewhere(rng, inner, keys[rng.integers(len(keys))])
