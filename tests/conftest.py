@@ -1,5 +1,6 @@
 """Devices and data that the tests share."""
 
+import collections
 import os
 import pathlib
 
@@ -17,10 +18,26 @@ tf.config.set_logical_device_configuration(
 )
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what was skipped, and how to get it."""
+    reasons = collections.Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        if isinstance(report.longrepr, tuple)
+        else "no reason"
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        parts = (f"{count} ({reason})" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"skipped: {'; '.join(parts)}")
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> pathlib.Path:
     """Real pictures, labels and weights, where the machine has them."""
     path = pathlib.Path(os.environ.get("DEEPLAB_TEST_DATA", ROOT.parent / "shared"))
     if not path.is_dir():
-        pytest.skip(f"no real data: {path} does not exist")
+        pytest.skip(
+            "real pictures and released weights are not there: set DEEPLAB_TEST_DATA "
+            "to a folder with data/ and weights/"
+        )
     return path

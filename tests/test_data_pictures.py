@@ -87,17 +87,15 @@ def kinds(read):
     return sorted(kind for kind, _ in read.notes)
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-@pytest.mark.parametrize("name", ODD)
-def test_odd_picture(shared_dir, name):
-    data = (shared_dir / "data" / "odd_images" / name).read_bytes()
-    if isinstance(ODD[name], str):
+def check_odd(data, expected):
+    """Notes of these kinds and Pillow's pixels, or a refusal of that kind."""
+    if isinstance(expected, str):
         with pytest.raises(SampleError, match=r"^a\.xyz: ") as error:
             picture(data)
-        assert error.value.kind == ODD[name]
+        assert error.value.kind == expected
         return
     read = picture(data)
-    assert kinds(read) == ODD[name]
+    assert kinds(read) == expected
     pixels = decoded(read.encoded)
     assert pixels.shape == (*read.size, 3)
     seen = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
@@ -105,22 +103,60 @@ def test_odd_picture(shared_dir, name):
     np.testing.assert_array_equal(pixels, np.asarray(seen.convert("RGB")))
 
 
-def test_every_odd_file_is_listed(shared_dir):
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_odd_pictures(shared_dir):
     folder = shared_dir / "data" / "odd_images"
     assert {p.name for p in folder.iterdir()} - {"NOTES.tsv"} == set(ODD)
+    for name, expected in ODD.items():
+        check_odd((folder / name).read_bytes(), expected)
 
 
-@pytest.mark.parametrize("name", ODD)
-def test_odd_label_is_refused(shared_dir, name):
+def made_pictures():
+    """Stand-ins of Pillow's own making for the kinds of odd files."""
+    frames = [Image.fromarray(np.roll(RGB, i, 1)) for i in (0, 3)]
+    moving = {"save_all": True, "append_images": frames[1:]}
+    exif = Image.Exif()
+    yield "bmp", encoded(RGB, "BMP"), ["format"]
+    yield "webp", encoded(RGB, "WEBP", lossless=True), ["format"]
+    yield "jpeg 2000", encoded(RGB[..., 0], "JPEG2000"), ["format", "grey"]
+    yield "gif", encoded(RGB, "GIF", "P", **moving), ["format", "frames", "palette"]
+    yield "mpo", encoded(RGB, "MPO", **moving), ["frames"]
+    yield "palette bmp", encoded(RGB, "BMP", "P"), ["format", "palette"]
+    for turn in range(2, 9):
+        exif[0x0112] = turn
+        yield f"orientation {turn}", encoded(RGB, "JPEG", exif=exif), ["exif"]
+    profile = b"\0" * 128 + b"of a camera"
+    yield "profile", encoded(RGB, "JPEG", icc_profile=profile), ["color_profile"]
+    alpha = np.dstack([RGB, RGB[..., :1]])
+    yield "alpha", encoded(alpha), ["alpha"]
+    yield "grey", encoded(RGB[..., 0], "JPEG"), ["grey"]
+    yield "grey and alpha", encoded(alpha, mode="LA"), ["alpha", "grey"]
+    yield "transparent", encoded(RGB, transparency=(1, 2, 3)), ["alpha"]
+    yield "cut off", encoded(RGB, "JPEG")[:400], "unreadable_image"
+    yield "a text", b"no picture at all", "unreadable_image"
+    yield "a broken PNG", encoded(RGB)[:60], "unreadable_image"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [pytest.param(*case, id=name) for name, *case in made_pictures()],
+)
+def test_made_pictures(data, expected):
+    check_odd(data, expected)
+
+
+def test_odd_labels_are_refused(shared_dir):
     """None of them is a label, but the one of 1 bit a pixel may be."""
-    data = (shared_dir / "data" / "odd_images" / name).read_bytes()
-    if name == "pil_1_trns.png":
-        raw = np.asarray(Image.open(io.BytesIO(data)))
-        np.testing.assert_array_equal(label_of(data)[0], raw)
-        return
-    with pytest.raises(SampleError, match=r"^a\.png: ") as error:
-        label_of(data)
-    assert error.value.kind in ("unreadable_label", "not_indices", "label_value")
+    for path in (shared_dir / "data" / "odd_images" / name for name in ODD):
+        data = path.read_bytes()
+        if path.name == "pil_1_trns.png":
+            raw = np.asarray(Image.open(io.BytesIO(data)))
+            np.testing.assert_array_equal(label_of(data)[0], raw)
+            continue
+        with pytest.raises(SampleError, match=r"^a\.png: ") as error:
+            label_of(data)
+        kinds = ("unreadable_label", "not_indices", "label_value")
+        assert error.value.kind in kinds, path
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
