@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import unicodedata
 
+import fuzz_seeds
 import numpy as np
 import tensorflow as tf
 from conftest import ROOT
@@ -20,7 +21,6 @@ from deeplab_tf.data.conversion import scan, shards
 from deeplab_tf.data.conversion.classes_file import read_classes
 from deeplab_tf.data.conversion.labels import read_label
 from deeplab_tf.data.conversion.pictures import read_picture
-from deeplab_tf.data.conversion.png import encode_png
 from deeplab_tf.data.conversion.samples import INDICES, FileSample, SampleError
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.export import encoded_image
@@ -28,52 +28,6 @@ from deeplab_tf.released import checkpoints
 
 GOLDEN = ROOT / "tests" / "golden"
 INFO = DatasetInfo(name="any", class_names=tuple(f"class {i}" for i in range(254)))
-_RNG = np.random.default_rng(0)
-_SMOOTH = np.asarray(
-    Image.fromarray(_RNG.integers(0, 256, (5, 7, 3)).astype(np.uint8)).resize((37, 29))
-)
-_LABELS = _RNG.integers(0, 20, (29, 37)).astype(np.uint8)
-
-
-def _encoded(pixels: object, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def _palette() -> Image.Image:
-    image = Image.fromarray(_LABELS)
-    image.putpalette(bytes(range(256)) * 3)
-    return image
-
-
-def _exif() -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "a note"
-    return exif
-
-
-PICTURES = [
-    _encoded(_SMOOTH, "JPEG"),
-    _encoded(_SMOOTH, "JPEG", progressive=True),
-    _encoded(_SMOOTH, "JPEG", exif=_exif()),
-    _encoded(_SMOOTH[:, :, 0], "JPEG", quality=30),
-    _encoded(_SMOOTH, "JPEG", subsampling=0, restart_marker_blocks=2),
-    _encoded(_SMOOTH, "PNG"),
-    _encoded(_SMOOTH[:, :, 0], "PNG", exif=_exif(), dpi=(3, 3)),
-    _encoded(_palette(), "PNG", transparency=3),
-    encode_png(_SMOOTH.astype(np.uint16) * 257),
-    *(_encoded(_SMOOTH, kind) for kind in ("BMP", "GIF", "TIFF", "WEBP", "MPO")),
-]
-LABEL_FILES = [
-    _encoded(_LABELS, "PNG"),
-    _encoded(_palette(), "PNG"),
-    _encoded(_palette(), "PNG", bits=5),
-    encode_png(_LABELS.astype(np.uint16)[:, :, None]),
-    _encoded(_LABELS, "BMP"),
-    _encoded(_LABELS, "TIFF", compression="tiff_lzw"),
-]
 
 
 def _choice(rng: np.random.Generator, items: list) -> object:
@@ -94,7 +48,7 @@ def pictures(folder: pathlib.Path) -> Try:
     parse = _parser(has_labels=False)
 
     def attempt(rng: np.random.Generator) -> None:
-        data = mutated(rng, _choice(rng, PICTURES))
+        data = mutated(rng, _choice(rng, fuzz_seeds.PICTURES))
         picture = read_picture(data, "x", INFO, None)
         example = records.encode_example(
             filename="x",
@@ -124,7 +78,7 @@ def labels(folder: pathlib.Path) -> Try:
     decode = tf.function(lambda data: tf.io.decode_png(data, 1)[:, :, 0], _SCALAR)
 
     def attempt(rng: np.random.Generator) -> None:
-        data = mutated(rng, _choice(rng, LABEL_FILES))
+        data = mutated(rng, _choice(rng, fuzz_seeds.LABEL_FILES))
         label = read_label(data, "x", INFO, INDICES)
         try:
             found = decode(tf.constant(label.encoded)).numpy()
@@ -138,16 +92,12 @@ def labels(folder: pathlib.Path) -> Try:
     return attempt
 
 
-def _npy(dtype: str, shape: tuple[int, ...]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ones(shape, dtype))
-    return buffer.getvalue()
-
-
 def arrays(folder: pathlib.Path) -> Try:
     """Files of arrays, through all that makes a record."""
-    seeds = [_npy(dtype, (4, 5, 3)) for dtype in ("u1", "u1", ">u2", "<f4")]
-    label_seeds = [_npy(dtype, (4, 5)) for dtype in ("u1", "u1", "<i8", "<f4")]
+    seeds = [fuzz_seeds.npy(dtype, (4, 5, 3)) for dtype in ("u1", "u1", ">u2", "<f4")]
+    label_seeds = [
+        fuzz_seeds.npy(dtype, (4, 5)) for dtype in ("u1", "u1", "<i8", "<f4")
+    ]
     infos = [
         DatasetInfo(name="a", class_names=("a", "b"), channels=channels, bits=bits)
         for channels, bits in ((3, 8), (3, 8), (3, 16), (3, 32))
@@ -173,7 +123,7 @@ def lists(folder: pathlib.Path) -> Try:
     picture, csv = folder / "images" / "a.png", folder / "dataset.csv"
     for path in (picture, folder / "labels" / "a.png"):
         path.parent.mkdir()
-        path.write_bytes(LABEL_FILES[0])
+        path.write_bytes(fuzz_seeds.LABEL_FILES[0])
     classes = {"class_names": ["a", "b"], "values": {"0": "a", "7": "ignore"}}
     rows = "image,label,split\nimages/a.png,labels/a.png,train\n"
 
@@ -307,7 +257,7 @@ def serving(folder: pathlib.Path) -> Try:
         return encoded_image.decode(contents, size, orientation, 3)
 
     def attempt(rng: np.random.Generator) -> None:
-        data = mutated(rng, _choice(rng, PICTURES))
+        data = mutated(rng, _choice(rng, fuzz_seeds.PICTURES))
         try:
             image = decode(tf.constant(data))
         except tf.errors.InvalidArgumentError:

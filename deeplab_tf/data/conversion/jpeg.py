@@ -3,7 +3,7 @@
 import re
 
 SIGNATURE = b"\xff\xd8\xff"
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # but a restart within a scan
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # but a restart within a scan
 _SCAN, _END = b"\xda", b"\xd9"
 
 
