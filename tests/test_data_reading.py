@@ -66,6 +66,14 @@ def faults(folder, info):
 
 
 JPEG = encoded(RGB, "JPEG")
+GOOD = records.encode_example(
+    filename="street 1",
+    image=encoded(RGB),
+    image_format="png",
+    size=(20, 31),
+    channels=3,
+    label=encoded(LABELS),
+)
 BAD = {
     "no label": {"label": None},
     "palette": {"label": palette(LABELS)},
@@ -84,6 +92,7 @@ BAD = {
     "no picture": {"image": b"hello"},
     "nothing": {"image": b""},
     "no example": b"\x0ahello",
+    "no text either": GOOD[:3] + b"\x12" + GOOD[4:],  # what it quotes is binary
 }
 
 
@@ -94,7 +103,7 @@ def test_bad_example_is_named_by_check_and_reader(tmp_path, kind):
     with pytest.raises(UserError) as error:
         read(tmp_path, info)
     message = str(error.value)
-    named = "no example" if kind == "no example" else "street 1"
+    named = "no example" if kind in ("no example", "no text either") else "street 1"
     assert message.startswith(f"{place} ({named}) cannot be read: ")
     assert message.isprintable()
     assert not any(machinery in message for machinery in ("{{", "[[", "Op:"))

@@ -14,6 +14,8 @@ from deeplab_tf.data.tfrecord import read_records
 from deeplab_tf.errors import UserError
 
 Example = dict[str, tf.Tensor]
+# TensorFlow quotes a record that it cannot parse, which need not be text.
+UNREADABLE = (tf.errors.OpError, UnicodeDecodeError)
 _MACHINERY = re.compile(
     r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*|Error in user-defined function.*Iterator::\S+:",
     re.DOTALL,
@@ -32,7 +34,7 @@ def read_split(
     total = info.split(split).num_examples
     try:
         yield from cli.bar(dataset, title, total)
-    except tf.errors.OpError as error:
+    except UNREADABLE as error:
         raise explain(error, dataset_dir, info, split) from error
 
 
@@ -63,7 +65,7 @@ def explain(
             return damaged
         except OSError as unreadable:
             return UserError(f"{path}: {unreadable.strerror}.")
-        except tf.errors.OpError as fault:
+        except UNREADABLE as fault:
             return UserError(
                 f"{path}, record {number} ({_name_of(path, number)}) cannot be read: "
                 f"{_reason(fault)}. Find all such with datasets/convert.py --verify."

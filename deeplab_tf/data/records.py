@@ -78,8 +78,9 @@ def decode_example(serialized: bytes) -> dict[str, bytes | int]:
     try:
         return {
             key: value
-            for _, features in _fields(serialized)
-            for _, entry in _fields(features)
+            for number, features in _fields(serialized)
+            if number == 1
+            for entry in _entries(features)
             for key, value in _entry(entry)
         }
     except (LookupError, TypeError, AttributeError, UnicodeDecodeError):
@@ -171,6 +172,14 @@ def _varint(value: int) -> bytes:
         value >>= 7
     head.append(value)
     return bytes(head)
+
+
+def _entries(features: Any) -> Iterator[Any]:
+    """The entries of the map of features; TensorFlow's parser wants nothing else."""
+    for number, entry in _fields(features):
+        if number != 1:
+            raise IndexError
+        yield entry
 
 
 def _entry(entry: Any) -> Iterator[tuple[str, bytes | int]]:
