@@ -1,11 +1,18 @@
 """A SavedModel that could do more than label pictures is not loaded."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_run
+from tensorflow.python.framework.convert_to_constants import (
+    convert_variables_to_constants_v2,
+)
 
+from deeplab_tf.config import Config
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference import exported
+from deeplab_tf.inference import exported, graph_operations
+from deeplab_tf.network.deeplab import build_model
 
 PICTURES = tf.TensorSpec([None, None, None, 3], tf.uint8, "pictures")
 
@@ -82,3 +89,38 @@ def test_a_saved_model_of_tensorflow_1_is_refused(tmp_path):
         )
     with pytest.raises(UserError, match="is no SavedModel of this program"):
         exported.open_export(str(folder))
+
+
+OTHER_NETWORKS = [
+    {"model.backbone": "mobilenet_v3_small"},
+    {"model.context": "dense_prediction_cell", "model.atrous_rates": ()},
+    {"model.normalization": "group", "model.padded_size": (65, 65)},
+]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model.context": "pyramid_pooling", "model.atrous_rates": ()},
+        *(pytest.param(other, marks=pytest.mark.slow) for other in OTHER_NETWORKS),
+    ],
+    ids=str,
+)
+def test_the_networks_need_no_other_operations(settings):
+    model = build_model(Config().replace({**tiny_run.FEW_LAYERS, **settings}).model, 3)
+    shape = tf.TensorSpec([None, None, None, 3])
+    function = tf.function(model, input_signature=[shape]).get_concrete_function()
+    graph = convert_variables_to_constants_v2(function).graph.as_graph_def()
+    nodes = [node for item in graph.library.function for node in item.node_def]
+    operations = {node.op for node in [*graph.node, *nodes]}
+    assert "Conv2D" in operations
+    assert operations <= graph_operations.SERVING
+
+
+def test_a_keras_file_with_python_code_is_refused(tmp_path):
+    image = keras.Input((None, None, 3))
+    layer = keras.layers.Lambda(lambda x: x, output_shape=(None, None, 3))
+    path = tmp_path / "model.keras"
+    keras.Model(image, layer(image)).save(path)
+    with pytest.raises(UserError, match=r"model\.keras: cannot be loaded: .*unsafe"):
+        exported.open_export(str(path))

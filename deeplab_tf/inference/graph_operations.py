@@ -21,13 +21,13 @@ ARITHMETIC = frozenset(
     ExpandDims FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
     FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv FloorMod FusedBatchNorm
     FusedBatchNormV2 FusedBatchNormV3 Gather GatherV2 Greater GreaterEqual Identity
-    LeakyRelu Less LessEqual LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool
-    Maximum Mean Merge Min Minimum MirrorPad Mul Neg NoOp NotEqual OneHot Pack Pad
-    PadV2 Placeholder PlaceholderWithDefault Pow Prod Range Rank RealDiv Relu Relu6
-    Reshape ResizeBilinear ResizeNearestNeighbor ReverseV2 Round Rsqrt Select
-    SelectV2 Shape Sigmoid Size Slice Softmax SpaceToBatchND Split SplitV Sqrt
-    Square SquaredDifference Squeeze StopGradient StridedSlice Sub Sum Switch Tanh
-    Tile TopKV2 Transpose Unpack Where ZerosLike
+    IdentityN IdentityN LeakyRelu Less LessEqual LogicalAnd LogicalNot LogicalOr
+    MatMul Max MaxPool Maximum Mean Merge Min Minimum MirrorPad Mul Neg NoOp
+    NotEqual OneHot Pack Pad PadV2 Placeholder PlaceholderWithDefault Pow Prod Range
+    Rank RealDiv Relu Relu6 Reshape ResizeBilinear ResizeNearestNeighbor ReverseV2
+    Round Rsqrt Select SelectV2 Shape Sigmoid Size Slice Softmax SpaceToBatchND
+    Split SplitV Sqrt Square SquaredDifference Squeeze StopGradient StridedSlice Sub
+    Sum Switch Tanh Tile TopKV2 Transpose Unpack Where ZerosLike
     """.split()  # noqa: SIM905
 )
 # What a SavedModel of export/ has besides: encoded pictures, batches of several sizes,
