@@ -3,7 +3,6 @@
 import re
 
 import numpy as np
-import pytest
 from PIL import Image
 from scipy import ndimage
 
@@ -53,19 +52,22 @@ def outlined(truth):
     return labels
 
 
-@pytest.mark.parametrize(
-    ("folder", "layout", "splits"),
-    [
-        ("labelme", "labelme", ("train", "val")),
-        ("labelme2voc", "voc_folders", ("train", "val")),
-        ("cvat_mask", "voc_folders", ("train", "val")),
-        ("cvat_coco", "coco_json", ("train", "val")),
-        ("roboflow", "roboflow_masks", ("train", "val", "test")),
-        ("labelstudio", "label_studio", ("train", "val")),
-    ],
+EXPORTS = (
+    ("labelme", "labelme", ("train", "val")),
+    ("labelme2voc", "voc_folders", ("train", "val")),
+    ("cvat_mask", "voc_folders", ("train", "val")),
+    ("cvat_coco", "coco_json", ("train", "val")),
+    ("roboflow", "roboflow_masks", ("train", "val", "test")),
+    ("labelstudio", "label_studio", ("train", "val")),
 )
-def test_exports_give_the_true_masks(shared_dir, folder, layout, splits):
-    exports = shared_dir / "data" / "label_exports"
+
+
+def test_exports_give_the_true_masks(shared_dir):
+    for folder, layout, splits in EXPORTS:
+        check(shared_dir / "data" / "label_exports", folder, layout, splits)
+
+
+def check(exports, folder, layout, splits):
     source, found = labels_of(exports / folder)
     assert (source.name, source.splits()) == (layout, splits)
     assert len(found) == 12
@@ -77,13 +79,10 @@ def test_exports_give_the_true_masks(shared_dir, folder, layout, splits):
             np.testing.assert_array_equal(labels, truth)
 
 
-@pytest.mark.parametrize(
-    ("folder", "name"),
-    [
+def test_public_sets_recognise_themselves(shared_dir):
+    for folder, name in (
         ("VOCdevkit", "voc2012"),
         ("camvid", "camvid"),
         ("cityscapes_sample", "cityscapes"),
-    ],
-)
-def test_public_sets_recognise_themselves(shared_dir, folder, name):
-    assert sources.recognise(str(shared_dir / "data" / folder))[0] == name
+    ):
+        assert sources.recognise(str(shared_dir / "data" / folder))[0] == name

@@ -101,32 +101,27 @@ def mobilenet_v3_parameters(name):
     return total + channels * last + 2 * last
 
 
-@pytest.mark.parametrize(
-    ("checkpoint", "multiplier"),
-    [
+def test_mobilenet_v2_has_the_tensors_of_the_released_checkpoints(shared_dir):
+    folder = shared_dir / "weights" / "tf1_checkpoints"
+    for checkpoint, multiplier in (
         ("deeplabv3_mnv2_pascal_trainval", 1.0),
         ("deeplabv3_mnv2_dm05_pascal_trainaug", 0.5),
-    ],
-)
-def test_mobilenet_v2_has_the_tensors_of_the_released_checkpoint(
-    shared_dir, checkpoint, multiplier
-):
-    folder = shared_dir / "weights" / "tf1_checkpoints" / checkpoint
-    index = next(folder.glob("*.index"))
-    released = [
-        tuple(shape)
-        for name, shape in tf.train.list_variables(str(index.with_suffix("")))
-        if "Momentum" not in name and name != "global_step"
-    ]
-    network = deeplab_tf.DeepLabV3Plus(
-        "mobilenet_v2",
-        num_classes=21,
-        depth_multiplier=multiplier,
-        atrous_rates=(),
-        decoder_strides=(),
-    )
-    ours = [tuple(weight.shape) for weight in network.weights]
-    assert sorted(ours) == sorted(released)
+    ):
+        index = next((folder / checkpoint).glob("*.index"))
+        released = [
+            tuple(shape)
+            for name, shape in tf.train.list_variables(str(index.with_suffix("")))
+            if "Momentum" not in name and name != "global_step"
+        ]
+        network = deeplab_tf.DeepLabV3Plus(
+            "mobilenet_v2",
+            num_classes=21,
+            depth_multiplier=multiplier,
+            atrous_rates=(),
+            decoder_strides=(),
+        )
+        ours = [tuple(weight.shape) for weight in network.weights]
+        assert sorted(ours) == sorted(released)
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
+import released_graph
 
 from deeplab_tf.errors import UserError
 from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.released import checkpoints, importer, verification
 from deeplab_tf.released.frozen_graph import FrozenGraph
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
+LARGE_PICTURE = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
+PICTURE = LARGE_PICTURE[:50, :65]
 
 
-@pytest.fixture(scope="module")
-def imported(shared_dir):
+def opened(path):
     """(frozen graph, our network at its settings, the network's section)."""
-    path = shared_dir / "weights/frozen_mnv2_dm05_voc/frozen_inference_graph_513.pb"
     released = checkpoints.read(str(path))
     config, info = importer.settings(released, {})
     network = build_model(config.model, info.num_classes)
@@ -23,15 +23,35 @@ def imported(shared_dir):
     return graph, network, config.model
 
 
-def test_released_model_is_ours(imported):
-    graph, network, model = imported
-    result = verification.compare(graph, network, model, [PICTURE])
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """A graph of the released operations and names, with random weights."""
+    path = tmp_path_factory.mktemp("graph") / "frozen_inference_graph.pb"
+    graph = released_graph.graph_def(released_graph.values())
+    path.write_bytes(graph.SerializeToString())
+    return opened(path)
+
+
+def check(parts, picture):
+    graph, network, model = parts
+    result = verification.compare(graph, network, model, [picture])
     assert result.is_close()
     assert result.rows[-1].relative < 1e-5
-    assert result.pixels == PICTURE.shape[0] * PICTURE.shape[1]
+    assert result.pixels == picture.shape[0] * picture.shape[1]
     # 52 batch norms of the backbone but one, three of the head, logits, at size.
     assert len(result.rows) == 52 - 1 + 3 + 2
     assert f"{result.equal_labels} of {result.pixels} pixels" in str(result)
+
+
+def test_a_graph_of_the_released_operations_is_ours(imported):
+    check(imported, PICTURE)
+    _, _, model = imported
+    assert (model.depth_multiplier, model.output_stride) == (0.5, 8)
+
+
+def test_released_model_is_ours(shared_dir):
+    folder = shared_dir / "weights/frozen_mnv2_dm05_voc"
+    check(opened(folder / "frozen_inference_graph_513.pb"), LARGE_PICTURE)
 
 
 def test_a_changed_layer_is_the_first_that_differs(imported):
@@ -55,8 +75,8 @@ def test_a_changed_layer_is_the_first_that_differs(imported):
 
 def test_picture_beyond_the_graph_is_refused(imported):
     graph, network, model = imported
-    large = np.zeros((514, 20, 3), np.uint8)
-    with pytest.raises(UserError, match="at most 513x513; received 514x20"):
+    large = np.zeros((66, 20, 3), np.uint8)
+    with pytest.raises(UserError, match="at most 65x65; received 66x20"):
         verification.compare(graph, network, model, [large])
 
 
