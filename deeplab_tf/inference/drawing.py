@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from deeplab_tf import cli, files
 from deeplab_tf.data import reading
 from deeplab_tf.data.conversion import contents
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference import coloring, contact_sheet
+from deeplab_tf.inference import coloring, contact_sheet, images
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.inference.submission import Submission
 
@@ -33,11 +33,9 @@ def read_pictures(pattern: str, channels: int = 3) -> Iterator[Example]:
     does, and a line on standard error says so; a single file is read as it is.
 
     Raises:
-      UserError: nothing matches, a file is no picture, or the model does not take
-        RGB pictures.
+      UserError: nothing matches, a file is no picture, or none has the channels that
+        the model takes.
     """
-    if channels != 3:
-        raise UserError(f"the run takes {channels} channels; draw a --split instead.")
     path = pathlib.Path(pattern).expanduser()
     matches = (
         path.iterdir() if path.is_dir() else map(pathlib.Path, glob.glob(str(path)))
@@ -48,7 +46,10 @@ def read_pictures(pattern: str, channels: int = 3) -> Iterator[Example]:
     paths = found if path.is_file() else _only_pictures(found)
     if not paths:
         raise UserError(f"--images={pattern}: none of {len(found)} files is a picture.")
-    return ((path.stem, read_picture(path), None) for path in cli.bar(paths, "draw"))
+    return (
+        (path.stem, images.read(path, channels), None)
+        for path in cli.bar(paths, "draw")
+    )
 
 
 def _only_pictures(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
@@ -62,20 +63,6 @@ def _only_pictures(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
             f"passed over {len(other)} that are no pictures: {names}", file=sys.stderr
         )
     return kept
-
-
-def read_picture(path: pathlib.Path) -> np.ndarray:
-    """Reads a picture file upright, uint8 RGB [H, W, 3].
-
-    Raises:
-      UserError: the file is no picture.
-    """
-    try:
-        with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as a picture ({error}).") from None
-    return np.asarray(upright)
 
 
 def read_examples(dataset_dir: str, info: DatasetInfo, split: str) -> Iterator[Example]:

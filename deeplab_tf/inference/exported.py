@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.inference.images import read
 from deeplab_tf.inference.predictor import label_type
 from deeplab_tf.inference.runners import Runner, Size
 from deeplab_tf.network import backbones
@@ -106,7 +107,14 @@ class Export:
 
     def _each(self, images: Any, names: set[str]) -> Iterator[tuple[Outputs, Size]]:
         """Yields the outputs [h, w, ...] for each image, and its own size."""
-        for image in np.asarray(images):
+        if getattr(images, "ndim", 4) != 4:
+            raise UserError(
+                "images must be a batch [B, H, W, C]; received an array of shape "
+                f"{list(images.shape)}."
+            )
+        bits = self.run["dataset"]["bits"] if self.run else 8
+        for given in images:
+            image = read(given, self.runner.channels, bits)
             fitted, box = self.fit(image)
             outputs = self.runner(fitted, names)
             yield {name: y[0][box] for name, y in outputs.items()}, image.shape[:2]

@@ -16,12 +16,12 @@ from deeplab_tf import runs
 from deeplab_tf.config.options import PredictOptions
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference import coloring, drawing, exported, tiling
+from deeplab_tf.inference import coloring, exported, images, tiling
 from deeplab_tf.inference.predictor import Predictor
 
 
 class Segmenter:
-    """Labels pictures, given as file, PIL picture or array.
+    """Labels images, given as file, bytes, Pillow image or array.
 
     Attributes:
       info: names and colours of the classes.
@@ -31,46 +31,36 @@ class Segmenter:
         self._predict = predict
         self.info = info
 
-    def predict(self, picture: Any) -> np.ndarray:
-        """Class of each pixel, uint8 [H, W].
+    def predict(self, image: Any) -> np.ndarray:
+        """Class of each pixel, [H, W].
 
         Args:
-          picture: a path, a PIL picture, or an array [H, W, C] in 0..255 of the
-            model's channels (RGB).
+          image: a path, the bytes of a file, a Pillow image, or an array [H, W, C] in
+            0..255; see `images.read`.
 
         Raises:
-          UserError: it is no such picture.
+          UserError: it is no such image.
         """
-        return self._predict.labels(self._array(picture)[None])[0]
+        return self._predict.labels(self._array(image)[None])[0]
 
     def predict_with_confidence(
-        self, picture: Any
+        self, image: Any
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The classes and, where the model tells, the winner's probability [H, W]."""
         labels, confidence = self._predict.labels_and_confidence(
-            self._array(picture)[None]
+            self._array(image)[None]
         )
         return labels[0], None if confidence is None else confidence[0]
 
-    def draw(self, picture: Any) -> Image.Image:
-        """The picture with the classes' colours over it."""
-        array = self._array(picture)
+    def draw(self, image: Any) -> Image.Image:
+        """The image with the classes' colours over it."""
+        array = self._array(image)
         colors = coloring.colorize(self.predict(array), self.info.colormap)
         shown = coloring.as_rgb(np.clip(np.round(array), 0, 255).astype(np.uint8))
         return Image.fromarray(coloring.overlay(shown, colors))
 
-    def _array(self, picture: Any) -> np.ndarray:
-        if isinstance(picture, str | pathlib.Path):
-            picture = drawing.read_picture(pathlib.Path(picture))
-        elif isinstance(picture, Image.Image):
-            picture = np.asarray(picture.convert("RGB"))
-        array = np.asarray(picture)
-        if array.ndim != 3 or array.shape[-1] != self.info.channels:
-            raise UserError(
-                f"a picture must be [height, width, {self.info.channels}]; received "
-                f"an array of shape {list(array.shape)}."
-            )
-        return array
+    def _array(self, image: Any) -> np.ndarray:
+        return images.read(image, self.info.channels, self.info.bits)
 
 
 def load(
@@ -87,8 +77,8 @@ def load(
       path: the folder or file.
       output_stride: of a run: another than trained at.
       scales: of a run: factors whose predictions are averaged.
-      flip: of a run: averages with the mirrored picture, too.
-      tile_size: of a run: side of the tiles for pictures larger than memory.
+      flip: of a run: averages with the mirrored image, too.
+      tile_size: of a run: side of the tiles for images larger than memory.
 
     Raises:
       UserError: there is nothing of the kind at the path, or options were given that

@@ -123,7 +123,7 @@ def _from_file(
     if info.bits == 16:
         upright = _to_16_bits(upright, name, info)
     else:
-        upright, changes = _to_8_bits(upright, data, name, info)
+        upright, changes = _to_8_bits(upright, data, name, info.channels)
         notes += changes
     return _as_is(_encode(upright), "png", size, notes)
 
@@ -190,11 +190,20 @@ def _to_16_bits(image: Image.Image, name: str, info: DatasetInfo) -> Image.Image
     )
 
 
+def to_channels(image: Image.Image, name: str, channels: int) -> Image.Image:
+    """A picture of 8 bits in the mode of so many channels, as conversion stores it.
+
+    Raises:
+      SampleError: it cannot be brought there.
+    """
+    return _to_8_bits(image, b"", name, channels)[0]
+
+
 def _to_8_bits(
-    image: Image.Image, data: bytes, name: str, info: DatasetInfo
+    image: Image.Image, data: bytes, name: str, channels: int
 ) -> tuple[Image.Image, list[Note]]:
     """Brings the picture to the mode of its channels, and says what that changes."""
-    mode, notes = _MODES[info.channels], []
+    mode, notes = _MODES[channels], []
     kind = image.format or ""
     if kind and kind not in _KEPT_FORMATS:
         notes.append(("format", f"{kind} stored as PNG"))
@@ -203,7 +212,7 @@ def _to_8_bits(
     if kind == "PNG" and bit_depth(data) == 16 and not image.mode.startswith("I"):
         notes.append(_DEEP_NOTE)  # Pillow has done it already
     if image.mode == "F" or image.mode.startswith("I"):
-        image = _upper_byte(image, name)
+        image = Image.fromarray(upper_byte(np.asarray(image), name))
         notes.append(_DEEP_NOTE)
     has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
     if mode == "RGBA" and not has_alpha:
@@ -220,16 +229,20 @@ def _to_8_bits(
     return image if image.mode == mode else image.convert(mode), notes
 
 
-def _upper_byte(image: Image.Image, name: str) -> Image.Image:
-    """A 16-bit grey picture's upper 8 bits, where they hold the picture."""
-    pixels = np.asarray(image)
-    if image.mode == "F" or not 1 << 12 <= pixels.max() < 1 << 16 or pixels.min() < 0:
+def upper_byte(pixels: np.ndarray, name: str) -> np.ndarray:
+    """The upper 8 bits of pixels of 16, where they hold the picture.
+
+    Raises:
+      SampleError: they do not.
+    """
+    is_float = pixels.dtype.kind == "f"
+    if is_float or not 1 << 12 <= pixels.max() < 1 << 16 or pixels.min() < 0:
         raise SampleError(
             "16_bit",
-            f"{name}: its pixels of mode {image.mode} are in {pixels.min()}.."
+            f"{name}: its pixels of type {pixels.dtype} are in {pixels.min()}.."
             f"{pixels.max()}, so their upper 8 bits of 16 are no picture; rescale it.",
         )
-    return Image.fromarray((pixels >> 8).astype(np.uint8))
+    return (pixels >> 8).astype(np.uint8)
 
 
 def _encode(image: Image.Image) -> bytes:
