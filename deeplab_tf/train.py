@@ -7,6 +7,10 @@ Examples:
     python -m deeplab_tf.train --run_dir=runs/shapes --preset=demo \\
         --data.dataset_dir=data/shapes
 
+  Everything chosen to fit the data, the machine and an hour:
+    python -m deeplab_tf.train --run_dir=runs/mine --data.dataset_dir=data/mine \\
+        --train.minutes=60
+
   Xception-65 with the paper's settings, and one of them changed:
     python -m deeplab_tf.train --run_dir=runs/voc --preset=voc_xception_65 \\
         --data.dataset_dir=data/voc --train.batch_size=8
@@ -24,6 +28,8 @@ from deeplab_tf import cli
 from deeplab_tf.config import Config, setting_flags
 from deeplab_tf.errors import UserError
 
+FLAGS = absl_flags.FLAGS
+
 
 def main() -> None:
     """Parses, tells, trains."""
@@ -38,15 +44,16 @@ def main() -> None:
     # TensorFlow takes seconds to import: only once the flags are right.
     cli.import_tensorflow()
     from deeplab_tf.evaluation import metrics
-    from deeplab_tf.training import loop
+    from deeplab_tf.training import loop, pace
 
+    given, run_dir = setting_flags.given_settings(), FLAGS.run_dir
+    if FLAGS.auto and given < set(config.leaves()):
+        config = pace.complete(config, given, run_dir, restart=FLAGS.restart)
     _tell_settings(config)
-    result = loop.train(
-        config, setting_flags.FLAGS.run_dir, restart=setting_flags.FLAGS.restart
-    )
+    result = loop.train(config, run_dir, restart=FLAGS.restart)
     if result:
         print(f"mIoU {metrics.text(result['miou'])} on {result['split']}")
-    print(f"Run folder: {setting_flags.FLAGS.run_dir}")
+    print(f"Run folder: {run_dir}")
 
 
 def _tell_settings(config: Config) -> None:
@@ -59,6 +66,12 @@ if __name__ == "__main__":
     cli.define_run_dir("Run folder to write, or to go on with.")
     absl_flags.DEFINE_boolean(
         "restart", False, "Delete what --run_dir holds of a run and begin at step 0."
+    )
+    absl_flags.DEFINE_boolean(
+        "auto",
+        True,
+        "Without --preset and --config: choose what is not given to fit the data and "
+        "the machine, and say it. --noauto: the defaults, which are the paper's.",
     )
     setting_flags.define_config()
     cli.run(main)

@@ -29,6 +29,7 @@ COMMANDS = sorted(
     path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/__main__.py")]
     if path.name != "__init__.py"
+    and path != PACKAGE / "__main__.py"
     and path.stem not in ROOMS
     and 'if __name__ == "__main__"' in path.read_text()
 )

@@ -31,7 +31,14 @@ def command(config, run_dir):
         for name, value in config.leaves().items()
         if value != Config().leaves()[name]
     ]
-    return [sys.executable, "-m", "deeplab_tf.train", f"--run_dir={run_dir}", *flags]
+    return [
+        sys.executable,
+        "-m",
+        "deeplab_tf.train",
+        f"--run_dir={run_dir}",
+        "--noauto",
+        *flags,
+    ]
 
 
 def launch(config, run_dir, restarts=0):

@@ -103,3 +103,7 @@ def run() -> None:
     known = dataset in (sources.AUTO, *sources.names())
     names = sources.define_flags(dataset) if known else []
     cli.run(functools.partial(main, names), __doc__)
+
+
+if __name__ == "__main__":
+    run()

@@ -100,3 +100,7 @@ def run() -> None:
     """The command line."""
     define_flags()
     cli.run(main, __doc__)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,6 +1,8 @@
 """The export command lines, one a format; their scripts stand in export/."""
 
 import functools
+import pathlib
+import sys
 
 from absl import flags as absl_flags
 from absl import logging
@@ -76,3 +78,24 @@ def run(format: str) -> None:
         absl_flags.DEFINE_string("output", None, "File to write.", required=True)
     setting_flags.define_options(EXPORTS[format])
     cli.run(functools.partial(main, format), _DOCS[format])
+
+
+def run_by_output(arguments: list[str]) -> None:
+    """The command line of the format that --output or --output_dir asks for.
+
+    `deeplab-tf export`: FILE.tflite, FILE.onnx, FILE.keras, or --output_dir for a
+    SavedModel.
+
+    Args:
+      arguments: of the command line, before absl parses them: the flags depend on it.
+    """
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, value = argument.lstrip("-").partition("=")
+        if name == "output" and argument.startswith("-"):
+            format = pathlib.Path(value or following).suffix.removeprefix(".")
+            return run(format if format in _DOCS else "tflite")
+    return run("saved_model")
+
+
+if __name__ == "__main__":
+    run_by_output(sys.argv[1:])

@@ -53,6 +53,17 @@ def config_from_flags() -> Config:
     return config.replace(given, strict=False)
 
 
+def given_settings() -> set[str]:
+    """The leaves that somebody has set; all with --preset or --config.
+
+    A recipe is complete: what it does not name is at its default on purpose.
+    """
+    names = set(Config().leaves())
+    if FLAGS.preset or FLAGS.config:
+        return names
+    return {name for name in names if FLAGS[name].present}
+
+
 def read_settings(path: str) -> dict[str, Any]:
     """The dotted leaves that a JSON file sets: a run.json, or sections of settings.
 

@@ -153,6 +153,12 @@ class Train:
     """The run: its length, batch, devices, checkpoints."""
 
     steps: PositiveInt = leaf(30_000, "Training steps.", may_change=True)
+    minutes: NonNegativeFloat = leaf(
+        0.0,
+        "Time to fill where train.steps is not given: the first steps are measured; "
+        "0: as many steps as the data set asks for.",
+        may_change=True,
+    )
     batch_size: PositiveInt = leaf(16, "Global batch size.")
     seed: NonNegativeInt = leaf(0, "Seed of weights, augmentation and order.")
     init_checkpoint: str = leaf(

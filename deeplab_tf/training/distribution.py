@@ -61,6 +61,12 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return strategy.extended.should_save_summary
 
 
+def is_multi_worker(train: Train) -> bool:
+    """Whether other processes train beside this one."""
+    kind = _automatic(train) if train.strategy == "auto" else train.strategy
+    return kind == "multi_worker"
+
+
 def make_agreement(strategy: tf.distribute.Strategy) -> Callable[..., list[bool]]:
     """Makes the function from wishes to which of them any worker has.
 

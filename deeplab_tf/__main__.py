@@ -1,0 +1,52 @@
+"""Semantic segmentation with DeepLabv3+, from labelled images to a shipped model.
+
+deeplab-tf COMMAND [--flags]
+deeplab-tf COMMAND --help
+"""
+
+import runpy
+import sys
+
+from deeplab_tf.errors import unknown
+
+# Name on the command line -> module and what it does, in the order of use.
+COMMANDS = {
+    "fit": ("fit", "a folder of labelled images -> a trained, proven, exported model"),
+    "convert": ("commands.convert", "labelled images -> audited TFRecord shards"),
+    "browse": ("commands.browse", "a page that shows a converted data set"),
+    "describe": ("commands.describe", "dataset.json for TFRecords of others"),
+    "train": ("train", "shards -> a run folder"),
+    "eval": ("eval", "mIoU, boundaries and calibration of a run or an export"),
+    "vis": ("vis", "masks and overlays of images or films"),
+    "report": ("report", "a page about a run, or several side by side"),
+    "explore": ("explore", "what accuracy costs: strides, scales, flip"),
+    "export": ("commands.export", "SavedModel, TFLite, ONNX or .keras of a run"),
+    "import": ("import_tf1", "a run folder of a released TensorFlow 1 model"),
+    "launch": ("launch", "several worker processes on this machine"),
+    "recalibrate": ("recalibrate", "batch norm statistics of a run, anew"),
+}
+
+
+def main() -> None:
+    """Runs the command that is named first."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        raise SystemExit(0 if arguments else 1)
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"error: {unknown('command', name, COMMANDS)}", file=sys.stderr)
+        raise SystemExit(1)
+    module = f"deeplab_tf.{COMMANDS[name][0]}"
+    sys.argv = [f"deeplab-tf {name}", *rest]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def usage() -> str:
+    """The commands, one a line."""
+    lines = [f"  {name:<12} {text}" for name, (_, text) in COMMANDS.items()]
+    return f"{__doc__}\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
