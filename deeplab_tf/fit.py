@@ -173,8 +173,8 @@ class _Work:
 
         result = evaluate_run(self._run(), EvaluateOptions())
         print(evaluate.table(result))
-        kept = {key: value for key, value in result.items() if key != "pictures"}
-        files.write_json(self._folder / "scores.json", kept)
+        written = files.read_json(result["path"], "give the command again.")
+        files.write_json(self._folder / "scores.json", written)
 
     def _report(self) -> None:
         run = self._run()
