@@ -4,8 +4,11 @@ import contextlib
 import io
 import json
 import os
+import select
+import shutil
 import sys
 import tempfile
+import textwrap
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -33,6 +36,13 @@ _CHATTER = (
 )
 
 
+# Flag -> heading of its group in --help, and whether --help shows it or --helpfull
+# alone. Flags without one are the command's own.
+_GROUPS: dict[str, tuple[str, bool]] = {}
+_OWN = "The command itself."
+_HELP = ("h", "?", "help", "helpshort")
+
+
 def run(main: Callable[[], int | None], doc: str | None = None) -> None:
     """Runs a command line: `main()` after the flags are parsed, then exits.
 
@@ -44,19 +54,23 @@ def run(main: Callable[[], int | None], doc: str | None = None) -> None:
       main: the command.
       doc: what --help shows above the flags, where it is not the main module's.
     """
-    if doc is not None:
-        sys.modules["__main__"].__doc__ = doc
+    doc = doc or sys.modules["__main__"].__doc__ or ""
     _open_standard_streams()
     flags.DEFINE_bool("verbose", False, "Show the traceback of an unexpected error.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow tells of each checkpoint it writes; -v=0 shows that.
     logging.set_verbosity(logging.WARNING)
-    app.run(lambda _: _guard(main), flags_parser=_parse)
+    app.run(lambda _: _guard(main), flags_parser=lambda argv: _parse(argv, doc))
 
 
 def define_run_dir(help_text: str = "The run folder.") -> None:
     """Defines --run_dir, which the command cannot do without."""
     flags.DEFINE_string("run_dir", None, help_text, required=True)
+
+
+def group_flag(name: str, heading: str, *, shown: bool = True) -> None:
+    """Sets the heading above a flag, and whether it is shown by --helpfull alone."""
+    _GROUPS[name] = heading, shown
 
 
 def import_tensorflow() -> None:
@@ -136,12 +150,11 @@ def bar(
     return tqdm(items, title, total, unit=unit, leave=False, mininterval=interval())
 
 
-def _parse(argv: list[str]) -> list[str]:
-    # absl shows under --help the flags of the main module only, known as argv[0].
-    for module, defined in FLAGS.flags_by_module_dict().items():
-        if module.startswith("deeplab_tf."):
-            for flag in defined:
-                FLAGS.register_key_flag_for_module(argv[0], flag)
+def _parse(argv: list[str], doc: str) -> list[str]:
+    given = argv[: argv.index("--")] if "--" in argv else argv
+    names = {text.lstrip("-") for text in given[1:] if text.startswith("-")}
+    if "helpfull" in names or names.intersection(_HELP):
+        raise SystemExit(_guard(lambda: print(_help(doc, full="helpfull" in names))))
     try:
         left = FLAGS(argv)
     except flags.Error as error:
@@ -154,6 +167,47 @@ def _parse(argv: list[str]) -> list[str]:
     return left
 
 
+def _help(doc: str, *, full: bool) -> str:
+    """The command's own text, and its flags under their headings."""
+    groups: dict[str, list[str]] = {_OWN: []}
+    absls: list[str] = []
+    hidden = 0
+    for name in FLAGS:
+        flag = FLAGS[name]
+        if str(FLAGS.find_module_defining_flag(name)).startswith("absl."):
+            absls += [_describe(flag)] if name == flag.name else []  # no short name
+            continue
+        heading, shown = _GROUPS.get(name, (_OWN, True))
+        hidden += not (shown or full)
+        if shown or full:
+            groups.setdefault(heading, []).append(_describe(flag))
+    groups |= {"What absl gives every command.": absls} if full else {}
+    parts = [doc.strip(), *("\n".join([h, *lines]) for h, lines in groups.items())]
+    parts += [f"--helpfull shows {hidden} more flags."] if hidden else []
+    return "\n\n".join(parts)
+
+
+def _describe(flag: flags.Flag) -> str:
+    """A flag, what it does, its choices and its default."""
+    choices = getattr(flag.parser, "enum_values", ())
+    text = flag.help or ""
+    text = text.partition(">: ")[2] if choices else text
+    first, *others = text.strip().split("\n")
+    if choices:
+        first += f" One of {', '.join(choices)}."
+    if flag.default not in (None, "", []):
+        default = str(flag.default_as_str).strip("'")
+        first += f" Default: {default}."
+    name = f"  --{'[no]' if flag.boolean else ''}{flag.name}: "
+    width = max(50, min(shutil.get_terminal_size().columns, 100))
+    wrap = textwrap.TextWrapper(
+        width, subsequent_indent=" " * 6, break_on_hyphens=False, break_long_words=False
+    )
+    return "\n".join(
+        map(wrap.fill, [name + first, *(" " * 6 + o.strip() for o in others)])
+    )
+
+
 def _guard(main: Callable[[], int | None]) -> int | None:
     try:
         result = main()
@@ -164,7 +218,9 @@ def _guard(main: Callable[[], int | None]) -> int | None:
     except KeyboardInterrupt:
         _stop("interrupted.", code=130)
     except Exception as error:
-        if FLAGS.verbose:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            _end_unread()
+        if FLAGS.is_parsed() and FLAGS.verbose:
             raise
         if isinstance(error, OSError):
             _stop(f"{error}; --verbose shows where.")
@@ -178,8 +234,25 @@ def _flush_output() -> None:
     """Notices a full disk before the exit code says that all is well."""
     try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def _is_unread() -> bool:
+    """Whether standard output or error is a pipe whose reader is gone."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    poll.register(sys.stderr, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _end_unread() -> typing.NoReturn:
+    """Ends without a word, as `cat` before `head`; what is in the buffers is lost."""
+    for number in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    raise SystemExit(141)  # as a shell tells of SIGPIPE
 
 
 def _open_standard_streams() -> None:

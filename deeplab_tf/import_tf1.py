@@ -109,5 +109,5 @@ def _given() -> dict[str, object]:
 
 if __name__ == "__main__":
     absl_flags.DEFINE_string("run_dir", None, "Run folder to write.")
-    setting_flags.define_config()
+    setting_flags.define_config(("data", "model"))
     cli.run(main)

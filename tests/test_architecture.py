@@ -132,6 +132,8 @@ def test_help_loads_no_tensorflow_and_shows_examples(command, tmp_path):
         text=True,
     )
     assert f"python -m deeplab_tf.{command} --" in result.stdout, result.stderr
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(re.findall(r"^  --", result.stdout, re.M)) <= 22, "for --helpfull"
 
 
 @pytest.mark.parametrize("folder", ["datasets", "export", "benchmarks"])

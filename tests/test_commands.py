@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -168,6 +169,31 @@ def test_interruption_has_its_own_exit_code():
     result = script("os.kill(os.getpid(), 2)\nimport time\ntime.sleep(9)")
     assert result.returncode == 130
     assert result.stderr == "error: interrupted.\n"
+
+
+def test_help_groups_the_settings_that_matter_and_helpfull_shows_all():
+    short, full = (run("train", flag).stdout for flag in ("--help", "--helpfull"))
+    heading = "The optimiser, its learning rate and weight decay.\n  --optimizer."
+    assert heading in short
+    assert heading in full
+    ours = full.partition("What absl gives")[0]
+    hidden = ours.count("\n  --") - short.count("\n  --")
+    assert f"--helpfull shows {hidden} more flags." in short
+    for name in Config().leaves():
+        assert re.search(rf"^  --(\[no\])?{re.escape(name)}: ", full, re.M)
+
+
+@pytest.mark.parametrize("code", ["print('line\\n' * 10**5)", "pass"])
+@pytest.mark.parametrize("flag", ["--help", "--verbose"])
+def test_nobody_who_reads_the_output_is_no_error(code, flag):
+    result = script(code, flag, shell='"$@" | true; exit ${PIPESTATUS[0]}')
+    silent = code == "pass" and flag != "--help"
+    assert (result.returncode, result.stderr) == (0 if silent else 141, "")
+
+
+def test_another_pipe_that_breaks_is_told():
+    code = "r, w = os.pipe()\nos.close(r)\nos.write(w, b'x')"
+    assert_one_clear_line(script(code), "Broken pipe")
 
 
 def test_closed_streams_are_no_other_file(tmp_path):

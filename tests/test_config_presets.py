@@ -44,8 +44,8 @@ def test_its_weights_are_of_its_network_and_have_not_seen_val(name):
     assert start in fitting
     # The paper's, not a network that somebody trained on the data set before.
     assert zoo.get(start).about.endswith("; ImageNet")
-    assert config.train.init_checkpoint in PRESETS[name].about
-    assert f"{zoo.get(start).megabytes} MB" in PRESETS[name].about
+    assert config.train.init_checkpoint in presets.WEIGHTS
+    assert f"{zoo.get(start).megabytes} MB" in presets.WEIGHTS
 
 
 def test_its_crop_is_cells_of_its_stride_and_no_larger_than_an_image(name):

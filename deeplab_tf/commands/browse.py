@@ -38,7 +38,7 @@ def define_flags() -> None:
     flags.DEFINE_list("splits", [], "Splits to show; empty: all.")
     flags.DEFINE_integer("num_examples", 24, "Of each split.", lower_bound=1)
     flags.DEFINE_boolean("augmented", False, "Show training crops instead.")
-    setting_flags.define_config()
+    setting_flags.define_config(("data",))
 
 
 def main() -> None:

@@ -102,6 +102,9 @@ def run() -> None:
     dataset = _named_dataset(sys.argv)
     known = dataset in (sources.AUTO, *sources.names())
     names = sources.define_flags(dataset) if known else []
+    for name in names:
+        heading = "What single layouts are told; --dataset=NAME --help shows its own."
+        cli.group_flag(name, heading, shown=dataset != sources.AUTO)
     cli.run(functools.partial(main, names), __doc__)
 
 

@@ -58,7 +58,9 @@ SizeOrEmpty = Annotated[
 ]
 
 
-def leaf(default: T, help_text: str, *, may_change: bool = False) -> T:
+def leaf(
+    default: T, help_text: str, *, may_change: bool = False, main: bool = False
+) -> T:
     """A setting.
 
     Args:
@@ -66,8 +68,9 @@ def leaf(default: T, help_text: str, *, may_change: bool = False) -> T:
       help_text: one or two sentences, shown by --help.
       may_change: whether a run may go on with another value, as what it trains stays
         the same.
+      main: whether --help shows it; --helpfull shows every setting of a run.
     """
-    metadata = {"help": help_text, "may_change": may_change}
+    metadata = {"help": help_text, "may_change": may_change, "main": main}
     if isinstance(default, dict):
         copy: Any = default.copy
         return dataclasses.field(default_factory=copy, metadata=metadata)

@@ -105,10 +105,10 @@ def _read_cell(value: Any) -> Any:
 class Model:
     """The network: backbone, context module (ASPP), decoder."""
 
-    backbone: Backbone = leaf("mobilenet_v2", "Feature extractor.")
+    backbone: Backbone = leaf("mobilenet_v2", "Feature extractor.", main=True)
     depth_multiplier: PositiveFloat = leaf(1.0, "Factor on MobileNet's channels.")
     output_stride: Annotated[int, rule("8, 16, 32", (8, 16, 32).__contains__)] = leaf(
-        16, "Size of the input over that of the encoder's map."
+        16, "Size of the input over that of the encoder's map.", main=True
     )
     padded_size: SizeOrEmpty = leaf(
         (),
@@ -184,7 +184,10 @@ class Data:
     """Where the examples come from and at what size they are trained."""
 
     dataset_dir: str = leaf(
-        "", "Folder with dataset.json and its TFRecord shards.", may_change=True
+        "",
+        "Folder with dataset.json and its TFRecord shards.",
+        may_change=True,
+        main=True,
     )
     train_split: str = leaf("train", "Split to train on.")
     eval_split: str = leaf("val", "Split to evaluate on during training.")
@@ -194,7 +197,11 @@ class Data:
             "height,width of at least 33 pixels",
             lambda size: len(size) == 2 and min(size) >= 33,
         ),
-    ] = leaf((513, 513), "Training crop, height,width; best k * output_stride + 1.")
+    ] = leaf(
+        (513, 513),
+        "Training crop, height,width; best k * output_stride + 1.",
+        main=True,
+    )
     min_resize: NonNegativeInt = leaf(
         0,
         "Short side to which training pictures are resized before the random scale, "

@@ -38,11 +38,13 @@ _XCEPTION_65: Mapping[str, Any] = {
     "train.batch_norm_momentum": 0.9997,
     "train.batch_size": 16,
 }
-_WEIGHTS = (
-    "Begins with zoo:xception_65_imagenet, a download of 447 MB; without it "
-    "(--train.init_checkpoint=) it begins at random, for which no figure is published."
-)
 _NOT_HERE = "Not trained here"
+# What the help says of them all.
+WEIGHTS = (
+    "Those of Xception-65 are of Chen et al. 2018 and begin with "
+    "zoo:xception_65_imagenet, a download of 447 MB; without it "
+    "(--train.init_checkpoint=) they begin at random, for which nothing is published."
+)
 
 PRESETS: Mapping[str, Preset] = {
     "demo": Preset(
@@ -74,10 +76,9 @@ PRESETS: Mapping[str, Preset] = {
             "data.crop_size": (513, 513),
             "train.steps": 30_000,
         },
-        about="PASCAL VOC 2012 (Chen et al. 2018, section 4), on the 1,464 images of "
-        "train. The paper trains on 10,582: give --data.train_split=trainaug where "
-        "datasets/convert.py --splits=trainaug,val had SBD's list and labels. "
-        f"{_WEIGHTS}",
+        about="PASCAL VOC 2012 (section 4), on the 1,464 images of train. The paper "
+        "trains on 10,582: give --data.train_split=trainaug where "
+        "datasets/convert.py --splits=trainaug,val had SBD's list and labels.",
         expects="val 0.7979 in the paper (table 5, the decoder of separable "
         "convolutions, output stride 16), from trainaug; 0.8139 with eval "
         f"--output_stride=8 --flip --scales=0.5,0.75,1,1.25,1.5,1.75. {_NOT_HERE}",
@@ -89,8 +90,7 @@ PRESETS: Mapping[str, Preset] = {
             "data.crop_size": (769, 769),
             "train.steps": 90_000,
         },
-        about="Cityscapes, the fine labels of train (Chen et al. 2018, section 4.3). "
-        f"{_WEIGHTS}",
+        about="Cityscapes, the fine labels of train (section 4.3).",
         expects="val 0.7879 in the paper (table 7, decoder and image pooling, output "
         "stride 16) and for the released weights; those reach 0.8042 with eval "
         f"--output_stride=8 --flip --scales=0.75,1,1.25. {_NOT_HERE}",
@@ -106,8 +106,7 @@ PRESETS: Mapping[str, Preset] = {
             "data.resize_factor": 16,
             "train.steps": 150_000,
         },
-        about="ADE20K with images resized to 513 pixels (the released code's guide). "
-        f"{_WEIGHTS}",
+        about="ADE20K with images resized to 513 pixels (the released code's guide).",
         expects="val 0.4565 for the released weights at output stride 8 with scales "
         "0.5 to 1.75 and flip. They were measured on images of 513 pixels; eval here "
         f"takes each at its own size. {_NOT_HERE}",
@@ -123,9 +122,9 @@ def get(name: str) -> Config:
 
 
 def describe() -> str:
-    """One sentence a preset, for --help."""
+    """One line a preset, for --help."""
     lines = (
         f"{name}: {preset.about} Expects: {preset.expects}."
         for name, preset in PRESETS.items()
     )
-    return "Recipe to start from. " + " ".join(lines)
+    return "\n".join([f"Recipe to start from. {WEIGHTS}", *lines])

@@ -1,13 +1,16 @@
 """Dataclass leaves <-> absl flags."""
 
 import dataclasses
+import inspect
 import json
 import pathlib
 import typing
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 from absl import flags
 
+from deeplab_tf import cli
 from deeplab_tf.config import Config, iterate_leaves, presets
 from deeplab_tf.config.fields import choices, read
 from deeplab_tf.config.options import Options
@@ -15,22 +18,31 @@ from deeplab_tf.errors import UserError
 
 FLAGS = flags.FLAGS
 T = TypeVar("T", bound=Options)
+SECTIONS = [field.name for field in dataclasses.fields(Config)]
 
 
-def define_config() -> None:
-    """Defines --preset, --config and a dotted flag for each leaf of Config."""
+def define_config(shown: Collection[str] = SECTIONS) -> None:
+    """Defines --preset, --config and a dotted flag for each leaf of Config.
+
+    Args:
+      shown: the sections whose main settings --help shows; --helpfull shows all.
+    """
     flags.DEFINE_enum("preset", None, sorted(presets.PRESETS), presets.describe())
     flags.DEFINE_string("config", None, "JSON file of settings, as a run's run.json.")
     defaults = Config().leaves()
     for section, field in iterate_leaves():
         name = f"{section}.{field.name}"
         _define_leaf(name, field, defaults[name])
+        is_shown = section in shown and field.metadata["main"]
+        cli.group_flag(name, _heading(type(getattr(Config(), section))), shown=is_shown)
 
 
 def define_options(kind: type[Options]) -> None:
     """Defines a flag for each setting of a command's options."""
     for field in dataclasses.fields(kind):
         _define_leaf(field.name, field, field.default)
+        owner = [k for k in kind.__mro__ if field.name in inspect.get_annotations(k)]
+        cli.group_flag(field.name, _heading(owner[-1]))
 
 
 def options_from_flags(kind: type[T]) -> T:
@@ -96,6 +108,11 @@ def _define_leaf(name: str, field: dataclasses.Field[Any], default: Any) -> None
         flags.DEFINE_multi_string(name, None, text)
     else:
         flags.DEFINE_string(name, None, text)
+
+
+def _heading(kind: type) -> str:
+    """The first line of a class's docstring."""
+    return (kind.__doc__ or "").partition("\n")[0]
 
 
 def _written(value: Any) -> str:

@@ -87,7 +87,7 @@ class Loss:
     )
     class_weighting: Literal[
         "none", "inverse", "median_frequency", "effective_number"
-    ] = leaf("none", "Class weights from the pixel counts in dataset.json.")
+    ] = leaf("none", "Class weights from the pixel counts in dataset.json.", main=True)
     top_k: Annotated[float, Field(gt=0, le=1)] = leaf(
         1.0, "Share of each picture's pixels whose cross entropy is kept, the largest."
     )
@@ -122,7 +122,9 @@ class Optimizer:
     arguments: str = leaf(
         "", "Further arguments of the optimiser, as beta_2=0.99,epsilon=1e-6."
     )
-    learning_rate: PositiveFloat = leaf(0.007, "Learning rate after the warm-up.")
+    learning_rate: PositiveFloat = leaf(
+        0.007, "Learning rate after the warm-up.", main=True
+    )
     schedule: Literal["poly", "cosine", "step", "constant"] = leaf(
         "poly", "Course of the learning rate."
     )
@@ -152,20 +154,22 @@ class Optimizer:
 class Train:
     """The run: its length, batch, devices, checkpoints."""
 
-    steps: PositiveInt = leaf(30_000, "Training steps.", may_change=True)
+    steps: PositiveInt = leaf(30_000, "Training steps.", may_change=True, main=True)
     minutes: NonNegativeFloat = leaf(
         0.0,
         "Time to fill where train.steps is not given: the first steps are measured; "
         "0: as many steps as the data set asks for.",
         may_change=True,
+        main=True,
     )
-    batch_size: PositiveInt = leaf(16, "Global batch size.")
+    batch_size: PositiveInt = leaf(16, "Global batch size.", main=True)
     seed: NonNegativeInt = leaf(0, "Seed of weights, augmentation and order.")
     init_checkpoint: str = leaf(
         "",
         "Weights to start from: a run folder, a TF1 checkpoint, archive or frozen "
         "graph, zoo:NAME, a .keras or .weights.h5 file; auto: the best released ones "
         "for the backbone that are in the cache. What does not fit is told.",
+        main=True,
     )
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = leaf(
         "auto",
