@@ -192,11 +192,14 @@ def test_png_that_only_pillow_reads_is_refused(place):
     data = bytearray(encoded(RGB[:, :, 0]))
     data[place] ^= 1
     cut = encoded(LABELS)[:-12]
+    long = bytearray(encoded(LABELS))
+    long[-10] = 1  # a length that the file does not have
     for read in (picture, label_of):
         with pytest.raises(SampleError, match=r"part I... has a wrong checksum"):
             read(bytes(data))
-        with pytest.raises(SampleError, match="its end is missing"):
-            read(cut)
+        for wrong in (cut, bytes(long)):
+            with pytest.raises(SampleError, match="its end is missing"):
+                read(wrong)
 
 
 def test_jpeg_without_its_end_is_stored_anew():

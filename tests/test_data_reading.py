@@ -92,6 +92,7 @@ BAD = {
     "no picture": {"image": b"hello"},
     "nothing": {"image": b""},
     "no example": b"\x0ahello",
+    "strange entry": GOOD.replace(b"image/channels\x12", b"image/channels\x32"),
     "no text either": GOOD[:3] + b"\x12" + GOOD[4:],  # what it quotes is binary
 }
 
@@ -103,7 +104,8 @@ def test_bad_example_is_named_by_check_and_reader(tmp_path, kind):
     with pytest.raises(UserError) as error:
         read(tmp_path, info)
     message = str(error.value)
-    named = "no example" if kind in ("no example", "no text either") else "street 1"
+    unnamed = kind in ("no example", "strange entry", "no text either")
+    named = "no example" if unnamed else "street 1"
     assert message.startswith(f"{place} ({named}) cannot be read: ")
     assert message.isprintable()
     assert not any(machinery in message for machinery in ("{{", "[[", "Op:"))

@@ -44,6 +44,7 @@ ARRAYS = {
     "objects": npy(np.array([{}, []], object)),
     "a text for a header": header("hello"),
     "an open bracket": header("(" * 100),
+    "lines in the type": described("(2, 2, 3)", "|u\\x0c1\\n"),
     "archive": b"PK\x03\x04" + bytes(60),
 }
 
@@ -56,8 +57,9 @@ def sample(path, label=None):
 def test_odd_arrays_are_faults(tmp_path, kind):
     path = tmp_path / "x.npy"
     path.write_bytes(ARRAYS[kind])
-    with pytest.raises(SampleError, match=r"^/.*/x\.npy: cannot be read: "):
+    with pytest.raises(SampleError, match=r"^/.*/x\.npy: cannot be read: ") as error:
         sample(path).image()
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

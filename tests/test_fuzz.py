@@ -30,8 +30,13 @@ def fail(rng):
     raise KeyError("key")
 
 
+class LongError(UserError):
+    def __str__(self):
+        return "two\nlines"
+
+
 def speak_long(rng):
-    raise fuzzing.SampleError("kind", "two\nlines")
+    raise LongError("no")
 
 
 def write_outside(rng):

@@ -185,6 +185,8 @@ def _entries(features: Any) -> Iterator[Any]:
 def _entry(entry: Any) -> Iterator[tuple[str, bytes | int]]:
     """Yields key and first value of one entry of the map of features."""
     parts = dict(_fields(entry))
+    if not parts.keys() <= {1, 2}:
+        raise IndexError
     # Of a wrong kind, a part is an integer, which has no bytes.
     key = parts[1].tobytes().decode()
     for kind, values in _fields(parts.get(2, b"")):

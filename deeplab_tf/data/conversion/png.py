@@ -48,6 +48,8 @@ def fault(data: bytes) -> str:
     decoder may leave out are not checked here either.
     """
     for kind, chunk in _chunks(data):
+        if len(chunk) < 12 + int.from_bytes(chunk[:4]):
+            break
         if kind[:1].isupper() and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
             part = kind.decode("ascii", "replace")
             return f"its part {part if part.isalpha() else '?'} has a wrong checksum"

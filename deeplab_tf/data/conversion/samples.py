@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from deeplab_tf import files
+from deeplab_tf.errors import printable
 
 Content = bytes | np.ndarray  # an encoded file, or pixels
 Color = tuple[int, int, int]
@@ -47,7 +48,7 @@ class SampleError(Exception):
     """
 
     def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.kind = kind
 
 
