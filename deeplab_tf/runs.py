@@ -280,7 +280,14 @@ def restore_weights(model: keras.Model, path: str) -> None:
 
 
 def _git_revision() -> str | None:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    command = [
+        "git",
+        "--no-optional-locks",
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+    ]
     folder = pathlib.Path(__file__).parent
     try:
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
