@@ -71,7 +71,7 @@ def render(folder: pathlib.Path, run: Run, scores: Mapping[str, Any]) -> str:
         miou=_score(scores["miou"]),
         accuracy=_percent(scores["pixel_accuracy"]),
         rows="\n".join(_rows(info, data.train_split, scores["per_class_iou"])),
-        limits="\n".join(_limits(info, data.train_split, scores)),
+        limits="\n".join(limits(info, data.train_split, scores)),
         contents="\n".join(_contents(folder)),
         model=folder / model,
         first_class=info.class_names[0],
@@ -87,7 +87,7 @@ def _rows(info: DatasetInfo, split: str, iou: Mapping[str, float | None]) -> lis
     ]
 
 
-def _limits(info: DatasetInfo, split: str, scores: Mapping[str, Any]) -> list[str]:
+def limits(info: DatasetInfo, split: str, scores: Mapping[str, Any]) -> list[str]:
     """Which classes are weak, and what would help, the weakest first."""
     iou = scores["per_class_iou"]
     shares = dict(zip(info.class_names, _shares(info, split), strict=True))
