@@ -7,9 +7,9 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for, with the module that has them.
 _LAZY = {
-    "DeepLabV3Plus": "network",
+    "DeepLabV3Plus": "training.pretrained",
     "build_model": "network",
-    "load": "inference.segmenter",
+    "load": "released.loading",
 }
 
 

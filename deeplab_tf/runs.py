@@ -280,17 +280,15 @@ def restore_weights(model: keras.Model, path: str) -> None:
 
 
 def _git_revision() -> str | None:
-    command = [
-        "git",
-        "--no-optional-locks",
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-    ]
+    """The commit of this code, with "-dirty" where files differ from it."""
+    # `git describe --dirty` takes the checkout's lock, whatever it is told.
+    options = ["--porcelain=v2", "--branch", "--untracked-files=no"]
+    command = ["git", "--no-optional-locks", "status", *options]
     folder = pathlib.Path(__file__).parent
     try:
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except OSError:
         return None
-    return result.stdout.strip() or None
+    found = re.match(r"# branch\.oid ([0-9a-f]{40,})$", result.stdout, re.M)
+    is_dirty = re.search("^[^#]", result.stdout, re.M)
+    return found and found[1] + ("-dirty" if is_dirty else "")

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -33,6 +34,11 @@ class Export:
     path: pathlib.Path
     format: str
     runner: Runner
+
+    @property
+    def model(self) -> keras.Model | None:
+        """As in `Predictor`."""
+        return self.runner.model
 
     @property
     def run(self) -> dict[str, Any]:

@@ -17,6 +17,11 @@ PIXEL_TYPES = (tf.uint8, tf.float32)
 class Predictor(Protocol):
     """Whatever labels images: a model, one that works in tiles, an opened export."""
 
+    @property
+    def model(self) -> keras.Model | None:
+        """The Keras model; None where there is none, as in a SavedModel."""
+        ...
+
     def labels(self, images: Any) -> np.ndarray:
         """Images [B, H, W, C] in [0, 255] -> `label_type` [B, H, W]."""
         ...
@@ -40,6 +45,9 @@ def label_type(num_classes: int | None) -> type[np.generic]:
 class ModelPredictor:
     """A model with its test-time averaging; see `make_predictor`.
 
+    Attributes:
+      model: the model.
+
     What a network knows of a whole image it takes from the mean of its features. A
     part of a image is therefore labelled as in the whole when it is given the
     whole's mean features: `features` gives maps to take the means of.
@@ -53,7 +61,7 @@ class ModelPredictor:
         frozen: bool,
         strategy: tf.distribute.Strategy | None,
     ) -> None:
-        self._model = model
+        self.model = model
         self._parts = _split_at_mean(model)
         self._scales = tuple(scales)
         self._flip = flip
@@ -86,7 +94,7 @@ class ModelPredictor:
     @property
     def spacings(self) -> list[float]:
         """Pixels of the image from cell to cell of each map of `features`."""
-        stride = self._model.get_layer("padding").stride
+        stride = self.model.get_layer("padding").stride
         return [stride / scale for scale, _ in self._views()]
 
     def labels(self, images: Any) -> np.ndarray:
@@ -120,7 +128,7 @@ class ModelPredictor:
         images = tf.cast(images, tf.float32)
         if mean:
             return self._parts[1]([images, *mean], training=False)
-        return self._model(images, training=False)
+        return self.model(images, training=False)
 
     def _labels(self, images: tf.Tensor) -> tf.Tensor:
         # Softmax does not change which class is highest.
@@ -165,7 +173,7 @@ class ModelPredictor:
             return tf.function(
                 lambda *values: strategy.run(function, values), reduce_retracing=True
             )
-        shape = [None, None, None, self._model.input_shape[-1]]
+        shape = [None, None, None, self.model.input_shape[-1]]
         specs = [tf.TensorSpec(shape, dtype, "images")]
         specs += [
             tf.TensorSpec(mean.shape, mean.dtype, f"mean_{index}")

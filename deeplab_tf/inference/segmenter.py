@@ -2,13 +2,14 @@
 
 from deeplab_tf import load
 model = load("runs/voc")
-labels = model.predict("picture.jpg")
+labels = model("picture.jpg")
 """
 
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -30,6 +31,30 @@ class Segmenter:
     def __init__(self, predict: Predictor, info: DatasetInfo) -> None:
         self._predict = predict
         self.info = info
+
+    @property
+    def model(self) -> keras.Model | None:
+        """The Keras model, float32 images in 0..255 -> logits; None in an export.
+
+        A .keras file has one, too.
+        """
+        return self._predict.model
+
+    def __call__(self, images: Any) -> Any:
+        """Labels one image or several.
+
+        Args:
+          images: an image as `predict` takes it; a list of such, of any sizes; or a
+            batch as one array [B, H, W, C].
+
+        Returns:
+          Labels [H, W]; a list of such; or [B, H, W].
+        """
+        if isinstance(images, np.ndarray) and images.ndim == 4 and len(images):
+            return np.stack([self.predict(image) for image in images])
+        if isinstance(images, list | tuple) and all(map(_is_image, images)):
+            return [self.predict(image) for image in images]
+        return self.predict(images)
 
     def predict(self, image: Any) -> np.ndarray:
         """Class of each pixel, [H, W].
@@ -61,6 +86,14 @@ class Segmenter:
 
     def _array(self, image: Any) -> np.ndarray:
         return images.read(image, self.info.channels, self.info.bits)
+
+
+def _is_image(value: Any) -> bool:
+    """Whether it is an image by itself, and not the rows of one."""
+    kinds = str | bytes | pathlib.Path | Image.Image
+    return isinstance(value, kinds) or (
+        isinstance(value, np.ndarray) and value.ndim > 1
+    )
 
 
 def load(

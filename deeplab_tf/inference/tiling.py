@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -46,6 +47,11 @@ class TiledPredictor:
     predict: ModelPredictor
     tile_size: int
     overlap: float = DEFAULT_OVERLAP
+
+    @property
+    def model(self) -> keras.Model:
+        """As in `Predictor`."""
+        return self.predict.model
 
     def labels(self, images: Any) -> np.ndarray:
         """As in `Predictor`."""

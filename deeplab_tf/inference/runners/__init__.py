@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any, Protocol
 
+import keras
 import numpy as np
 
 Size = tuple[int, int]
@@ -17,12 +18,14 @@ class Runner(Protocol):
         "probabilities", float32 [B, H, W, K].
       sizes: height, width of the images that it takes; empty: any.
       channels: of its images.
+      model: the Keras model; None where the export is none.
     """
 
     run: dict[str, Any]
     names: Collection[str]
     sizes: tuple[Size, ...] = ()
     channels: int
+    model: keras.Model | None = None
 
     def __call__(
         self, images: np.ndarray, names: Collection[str]

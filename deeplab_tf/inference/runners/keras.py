@@ -24,15 +24,16 @@ class KerasRunner(Runner):
         with files.open_zip(path) as archive:
             has_run = RUN_FILE in archive.namelist()
             self.run = json.loads(archive.read(RUN_FILE)) if has_run else {}
-        self._model = keras.models.load_model(path, compile=False, safe_mode=True)
-        self._predict = make_predictor(self._model, frozen=True)
-        self.channels = self._model.input_shape[-1]
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        self.model: keras.Model = model
+        self._predict = make_predictor(model, frozen=True)
+        self.channels = model.input_shape[-1]
 
     def __call__(
         self, images: np.ndarray, names: Collection[str]
     ) -> dict[str, np.ndarray]:
         """As in `Runner`."""
-        logits = self._model(tf.cast(images, tf.float32), training=False)
+        logits = self.model(tf.cast(images, tf.float32), training=False)
         return {"logits": np.asarray(logits)}
 
     def infer(self, images: np.ndarray) -> Any:

@@ -1,0 +1,94 @@
+"""One door for every trained network: what is loaded labels as its own model does."""
+
+import numpy as np
+import pytest
+import released_variables
+import tiny_run
+from PIL import Image
+from released_variables import Variables
+
+import deeplab_tf
+from deeplab_tf import runs
+from deeplab_tf.errors import UserError
+from deeplab_tf.inference import predictor
+from deeplab_tf.released import checkpoints, importer, loading
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A released MobileNetV2 of a third of its width, of random weights."""
+    variables = Variables()
+    cin, tap = released_variables.backbone(variables, "mobilenet_v2", 0.35)
+    released_variables.head(variables, cin, tap, 21)
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tensors = released_variables.fill(variables)
+    return released_variables.write(folder / "model.ckpt", tensors)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return runs.open_run(str(tiny_run.write(tmp_path_factory.mktemp("run"))))
+
+
+def test_a_checkpoint_labels_as_the_run_that_is_imported_of_it(checkpoint, tmp_path):
+    image = tiny_run.pictures(40, 50)[0]
+    segmenter = deeplab_tf.load(checkpoint, output_stride=8)
+    run = importer.import_model(checkpoints.read(checkpoint), str(tmp_path / "r"), {})
+    expected = deeplab_tf.load(run.path, output_stride=8)
+    np.testing.assert_array_equal(segmenter(image), expected(image))
+    assert segmenter.info.name == "voc2012"
+    assert segmenter.model.output_shape[-1] == 21
+
+
+def test_one_image_a_list_and_a_batch(run, tmp_path):
+    segmenter = deeplab_tf.load(run.path)
+    small, large = tiny_run.pictures(33, 49)[0], tiny_run.pictures(65, 50)[0]
+    Image.fromarray(small).save(tmp_path / "small.png")
+    want = segmenter.predict(small)
+    for one in (small, tmp_path / "small.png", small.tolist()):
+        np.testing.assert_array_equal(segmenter(one), want)
+    first, second = segmenter([tmp_path / "small.png", large])
+    np.testing.assert_array_equal(first, want)
+    np.testing.assert_array_equal(second, segmenter.predict(large))
+    batch = segmenter(np.stack([small, small[::-1]]))
+    np.testing.assert_array_equal(batch[0], want)
+    assert batch.shape == (2, 33, 49)
+    assert segmenter([]) == []
+
+
+def test_the_keras_model_is_that_of_the_labels(run):
+    images = tiny_run.pictures(40, 50)
+    for options in ({}, {"tile_size": 65}):
+        segmenter = deeplab_tf.load(run.path, **options)
+        labels = predictor.make_predictor(segmenter.model).labels(images)
+        np.testing.assert_array_equal(
+            deeplab_tf.load(run.path).predict(images[0]), labels[0]
+        )
+
+
+def test_a_keras_file_from_elsewhere_has_its_classes_by_number(run, tmp_path):
+    model = runs.load_model(run)
+    model.save(tmp_path / "theirs.keras")
+    segmenter = deeplab_tf.load(tmp_path / "theirs.keras")
+    assert segmenter.info.class_names == ("class_0", "class_1", "class_2")
+    images = tiny_run.pictures(65, 65)
+    labels = predictor.make_predictor(segmenter.model).labels(images)
+    np.testing.assert_array_equal(segmenter(images), labels)
+
+
+def test_what_released_files_are(run, checkpoint, tmp_path):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    (tmp_path / "saved" / "variables.index").touch()
+    folder = checkpoint.rpartition("/")[0]
+    for source in ("zoo:any", checkpoint, folder, "a.tar.gz", f"{checkpoint}.index"):
+        assert loading.is_released(str(source))
+    for source in (run.path, tmp_path / "saved", tmp_path / "none", "a.tflite"):
+        assert not loading.is_released(str(source))
+
+
+def test_what_is_nothing_is_told(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        deeplab_tf.load(tmp_path / "nothing")
+    with pytest.raises(UserError, match="unknown released model 'nothing'"):
+        deeplab_tf.load("zoo:nothing")
