@@ -5,10 +5,8 @@ import io
 import json
 import os
 import select
-import shutil
 import sys
 import tempfile
-import textwrap
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -16,10 +14,13 @@ from typing import TypeVar
 from absl import app, flags, logging
 from tqdm import tqdm
 
+from deeplab_tf import flag_help
 from deeplab_tf.errors import UserError
 
 FLAGS = flags.FLAGS
 T = TypeVar("T")
+
+_HELP = ("h", "?", "help", "helpshort")
 
 # TF_CPP_MIN_LOG_LEVEL does not reach what is said before logging starts.
 _CHATTER = (
@@ -34,13 +35,6 @@ _CHATTER = (
     b"INFO: Created TensorFlow Lite XNNPACK delegate",
     b"INFO: Initialized TensorFlow Lite runtime",
 )
-
-
-# Flag -> heading of its group in --help, and whether --help shows it or --helpfull
-# alone. Flags without one are the command's own.
-_GROUPS: dict[str, tuple[str, bool]] = {}
-_OWN = "The command itself."
-_HELP = ("h", "?", "help", "helpshort")
 
 
 def run(main: Callable[[], int | None], doc: str | None = None) -> None:
@@ -66,11 +60,6 @@ def run(main: Callable[[], int | None], doc: str | None = None) -> None:
 def define_run_dir(help_text: str = "The run folder.") -> None:
     """Defines --run_dir, which the command cannot do without."""
     flags.DEFINE_string("run_dir", None, help_text, required=True)
-
-
-def group_flag(name: str, heading: str, *, shown: bool = True) -> None:
-    """Sets the heading above a flag, and whether it is shown by --helpfull alone."""
-    _GROUPS[name] = heading, shown
 
 
 def import_tensorflow() -> None:
@@ -154,7 +143,8 @@ def _parse(argv: list[str], doc: str) -> list[str]:
     given = argv[: argv.index("--")] if "--" in argv else argv
     names = {text.lstrip("-") for text in given[1:] if text.startswith("-")}
     if "helpfull" in names or names.intersection(_HELP):
-        raise SystemExit(_guard(lambda: print(_help(doc, full="helpfull" in names))))
+        full = "helpfull" in names
+        raise SystemExit(_guard(lambda: print(flag_help.write(doc, full=full))))
     try:
         left = FLAGS(argv)
     except flags.Error as error:
@@ -165,47 +155,6 @@ def _parse(argv: list[str], doc: str) -> list[str]:
             "(--help lists the flags)."
         )
     return left
-
-
-def _help(doc: str, *, full: bool) -> str:
-    """The command's own text, and its flags under their headings."""
-    groups: dict[str, list[str]] = {_OWN: []}
-    absls: list[str] = []
-    hidden = 0
-    for name in FLAGS:
-        flag = FLAGS[name]
-        if str(FLAGS.find_module_defining_flag(name)).startswith("absl."):
-            absls += [_describe(flag)] if name == flag.name else []  # no short name
-            continue
-        heading, shown = _GROUPS.get(name, (_OWN, True))
-        hidden += not (shown or full)
-        if shown or full:
-            groups.setdefault(heading, []).append(_describe(flag))
-    groups |= {"What absl gives every command.": absls} if full else {}
-    parts = [doc.strip(), *("\n".join([h, *lines]) for h, lines in groups.items())]
-    parts += [f"--helpfull shows {hidden} more flags."] if hidden else []
-    return "\n\n".join(parts)
-
-
-def _describe(flag: flags.Flag) -> str:
-    """A flag, what it does, its choices and its default."""
-    choices = getattr(flag.parser, "enum_values", ())
-    text = flag.help or ""
-    text = text.partition(">: ")[2] if choices else text
-    first, *others = text.strip().split("\n")
-    if choices:
-        first += f" One of {', '.join(choices)}."
-    if flag.default not in (None, "", []):
-        default = str(flag.default_as_str).strip("'")
-        first += f" Default: {default}."
-    name = f"  --{'[no]' if flag.boolean else ''}{flag.name}: "
-    width = max(50, min(shutil.get_terminal_size().columns, 100))
-    wrap = textwrap.TextWrapper(
-        width, subsequent_indent=" " * 6, break_on_hyphens=False, break_long_words=False
-    )
-    return "\n".join(
-        map(wrap.fill, [name + first, *(" " * 6 + o.strip() for o in others)])
-    )
 
 
 def _guard(main: Callable[[], int | None]) -> int | None:

@@ -18,7 +18,7 @@ import sys
 
 from absl import flags
 
-from deeplab_tf import cli
+from deeplab_tf import cli, flag_help
 from deeplab_tf.data import sources
 from deeplab_tf.data.conversion.run import convert, verify
 from deeplab_tf.errors import UserError
@@ -104,7 +104,7 @@ def run() -> None:
     names = sources.define_flags(dataset) if known else []
     for name in names:
         heading = "What single layouts are told; --dataset=NAME --help shows its own."
-        cli.group_flag(name, heading, shown=dataset != sources.AUTO)
+        flag_help.group(name, heading, shown=dataset != sources.AUTO)
     cli.run(functools.partial(main, names), __doc__)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from absl import flags
 
-from deeplab_tf import cli
+from deeplab_tf import flag_help
 from deeplab_tf.config import Config, iterate_leaves, presets
 from deeplab_tf.config.fields import choices, read
 from deeplab_tf.config.options import Options
@@ -34,7 +34,8 @@ def define_config(shown: Collection[str] = SECTIONS) -> None:
         name = f"{section}.{field.name}"
         _define_leaf(name, field, defaults[name])
         is_shown = section in shown and field.metadata["main"]
-        cli.group_flag(name, _heading(type(getattr(Config(), section))), shown=is_shown)
+        heading = _heading(type(getattr(Config(), section)))
+        flag_help.group(name, heading, shown=is_shown)
 
 
 def define_options(kind: type[Options]) -> None:
@@ -42,7 +43,7 @@ def define_options(kind: type[Options]) -> None:
     for field in dataclasses.fields(kind):
         _define_leaf(field.name, field, field.default)
         owner = [k for k in kind.__mro__ if field.name in inspect.get_annotations(k)]
-        cli.group_flag(field.name, _heading(owner[-1]))
+        flag_help.group(field.name, _heading(owner[-1]))
 
 
 def options_from_flags(kind: type[T]) -> T:

@@ -5,10 +5,13 @@ deeplab2's understand what is written here, and this project trains on their sha
 Importing this file loads no TensorFlow, which only the parser needs.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from deeplab_tf.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 IMAGE = "image/encoded"
 FILENAME = "image/filename"
@@ -116,24 +119,9 @@ def make_parser(
     if is_raw(channels, bits):
         keys |= {key: tf.io.FixedLenFeature([], tf.int64) for key in (HEIGHT, WIDTH)}
 
-    def decode_image(example: dict[str, tf.Tensor]) -> tf.Tensor:
-        dtype = {8: tf.uint8, 16: tf.uint16, 32: tf.float32}[bits]
-        if is_raw(channels, bits):
-            image = tf.io.decode_raw(example[IMAGE], dtype)
-            image = tf.reshape(image, [example[HEIGHT], example[WIDTH], channels])
-        elif bits == 16:
-            image = tf.io.decode_png(example[IMAGE], channels, dtype)
-        else:
-            # Decodes PNG too. The accurate transform is the one that Pillow and the
-            # conversion's checks use; TensorFlow's own default is the fast one.
-            image = tf.io.decode_jpeg(
-                example[IMAGE], channels, dct_method="INTEGER_ACCURATE"
-            )
-        return tf.cast(image, tf.float32) / 257.0 if bits == 16 else image
-
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         example = tf.io.parse_single_example(serialized, keys)
-        image = decode_image(example)
+        image = _decode_image(example, channels, bits)
         if has_labels:
             label = example[LABEL]
             # Depth and colour type of a PNG: other labels would be read as colours.
@@ -150,6 +138,27 @@ def make_parser(
         }
 
     return parse
+
+
+def _decode_image(
+    example: Mapping[str, "tf.Tensor"], channels: int, bits: int
+) -> "tf.Tensor":
+    """The image of a parsed example, as make_parser's function gives it."""
+    import tensorflow as tf
+
+    dtype = {8: tf.uint8, 16: tf.uint16, 32: tf.float32}[bits]
+    if is_raw(channels, bits):
+        image = tf.io.decode_raw(example[IMAGE], dtype)
+        image = tf.reshape(image, [example[HEIGHT], example[WIDTH], channels])
+    elif bits == 16:
+        image = tf.io.decode_png(example[IMAGE], channels, dtype)
+    else:
+        # Decodes PNG too. The accurate transform is the one that Pillow and the
+        # conversion's checks use; TensorFlow's own default is the fast one.
+        image = tf.io.decode_jpeg(
+            example[IMAGE], channels, dct_method="INTEGER_ACCURATE"
+        )
+    return tf.cast(image, tf.float32) / 257.0 if bits == 16 else image
 
 
 def _feature(value: bytes | int) -> bytes:

@@ -62,8 +62,7 @@ def convert(
       **options: the source's own, as annotations="stuff" of coco.
 
     Returns:
-      The data set's facts, as dataset.json has them; without splits where nothing was
-      written.
+      The data set's facts, as dataset.json has them; without splits if none is written.
 
     Raises:
       UserError: the folder is not understood, or an example is bad.
@@ -74,28 +73,27 @@ def convert(
       >>> info.class_names
       ('background', 'road', 'car')
     """
+    folder = os.fspath(source_dir)
     source = sources.open_source(
-        dataset,
-        os.fspath(source_dir),
-        options,
-        val_fraction=val_fraction,
-        unlabelled=unlabelled,
+        dataset, folder, options, val_fraction=val_fraction, unlabelled=unlabelled
     )
     if not output_dir and not audit_only:
         raise UserError("--output_dir must name the folder to write.")
-    execute: Execute = (
-        functools.partial(run_tasks, num_workers=workers or available_cpus())
-        if beam_flags is None
-        else functools.partial(run_beam, beam_flags=beam_flags)
-    )
-    output = pathlib.Path(output_dir)
-    if audit_only:
-        shards = _plan(source, splits, num_shards)
-        return _audit_only(shards, output if output_dir else None, execute)
-    if Output(output).is_finished():
-        return dataset_info.load(output)
+    output = Output(pathlib.Path(output_dir))
+    if not audit_only and output.is_finished():
+        return dataset_info.load(output.folder)
     shards = _plan(source, splits, num_shards)
-    return _write(shards, Output(output), execute, skip_bad)
+    execute = _executor(workers, beam_flags)
+    if audit_only:
+        return _audit_only(shards, output.folder if output_dir else None, execute)
+    return _write(shards, output, execute, skip_bad)
+
+
+def _executor(workers: int, beam_flags: Sequence[str] | None) -> Execute:
+    """What runs the tasks: processes of this machine, or Apache Beam."""
+    if beam_flags is None:
+        return functools.partial(run_tasks, num_workers=workers or available_cpus())
+    return functools.partial(run_beam, beam_flags=beam_flags)
 
 
 def _write(
