@@ -57,16 +57,13 @@ def dataset(
     from deeplab_tf.data import dataset_info, pipeline
     from deeplab_tf.errors import UserError
 
-    info = dataset_info.load(dataset_dir)
     if crop_size is None:
         if batch_size != 1 or augment:
             raise UserError(
                 "whole images have sizes of their own: batch_size and augmentation "
                 "need a crop_size."
             )
-        count = tf.data.experimental.assert_cardinality(info.split(split).num_examples)
-        examples = pipeline.make_eval_dataset(str(dataset_dir), info, split)
-        examples = examples.batch(1).apply(count)
+        examples = _whole_images(dataset_dir, split)
     else:
         settings = {
             "data.dataset_dir": str(dataset_dir),
@@ -76,6 +73,18 @@ def dataset(
             "train.seed": seed,
             **{f"augment.{name}": value for name, value in augment.items()},
         }
-        config = Config().replace(settings)
+        config, info = Config().replace(settings), dataset_info.load(dataset_dir)
         examples = pipeline.make_train_dataset(config, info, fill=fill)
     return examples.map(lambda one: (tf.cast(one["image"], tf.float32), one["labels"]))
+
+
+def _whole_images(dataset_dir: str | pathlib.Path, split: str) -> "tf.data.Dataset":
+    """Each example once, in batches of one, with its length known to Keras' bar."""
+    import tensorflow as tf
+
+    from deeplab_tf.data import dataset_info, pipeline
+
+    info = dataset_info.load(dataset_dir)
+    examples = pipeline.make_eval_dataset(str(dataset_dir), info, split)
+    count = tf.data.experimental.assert_cardinality(info.split(split).num_examples)
+    return examples.batch(1).apply(count)
