@@ -1,8 +1,10 @@
 """From labelled pictures to batches: dataset.json, TFRecords, augmentation."""
 
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from deeplab_tf.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -18,7 +20,7 @@ def dataset(
     batch_size: int = 1,
     seed: int = 0,
     fill: Sequence[float] = _GREY,
-    **augment: Any,
+    **augment: object,
 ) -> "tf.data.Dataset":
     """The examples of a split, for training loops of one's own.
 
@@ -53,10 +55,6 @@ def dataset(
     """
     import tensorflow as tf
 
-    from deeplab_tf.config import Config
-    from deeplab_tf.data import dataset_info, pipeline
-    from deeplab_tf.errors import UserError
-
     if crop_size is None:
         if batch_size != 1 or augment:
             raise UserError(
@@ -66,16 +64,30 @@ def dataset(
         examples = _whole_images(dataset_dir, split)
     else:
         settings = {
-            "data.dataset_dir": str(dataset_dir),
-            "data.train_split": split,
             "data.crop_size": tuple(crop_size),
             "train.batch_size": batch_size,
             "train.seed": seed,
             **{f"augment.{name}": value for name, value in augment.items()},
         }
-        config, info = Config().replace(settings), dataset_info.load(dataset_dir)
-        examples = pipeline.make_train_dataset(config, info, fill=fill)
+        examples = _crops(dataset_dir, split, settings, fill)
     return examples.map(lambda one: (tf.cast(one["image"], tf.float32), one["labels"]))
+
+
+def _crops(
+    dataset_dir: str | pathlib.Path,
+    split: str,
+    settings: Mapping[str, object],
+    fill: Sequence[float],
+) -> "tf.data.Dataset":
+    """Endless batches of crops, as in training with these settings."""
+    from deeplab_tf.config import Config
+    from deeplab_tf.data import dataset_info, pipeline
+
+    place = {"data.dataset_dir": str(dataset_dir), "data.train_split": split}
+    config = Config().replace({**place, **settings})
+    return pipeline.make_train_dataset(
+        config, dataset_info.load(dataset_dir), fill=fill
+    )
 
 
 def _whole_images(dataset_dir: str | pathlib.Path, split: str) -> "tf.data.Dataset":
