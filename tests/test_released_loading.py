@@ -36,6 +36,7 @@ def test_a_checkpoint_labels_as_the_run_that_is_imported_of_it(checkpoint, tmp_p
     run = importer.import_model(checkpoints.read(checkpoint), str(tmp_path / "r"), {})
     expected = deeplab_tf.load(run.path, output_stride=8)
     np.testing.assert_array_equal(segmenter(image), expected(image))
+    assert segmenter.model.get_layer("padding").stride == 8
     assert segmenter.info.name == "voc2012"
     assert segmenter.model.output_shape[-1] == 21
 
