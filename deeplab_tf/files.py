@@ -11,10 +11,13 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deeplab_tf.errors import UserError
+
+Json = dict[str, Any]  # an object of JSON
+Values = Mapping[str, Any]  # values by their names, to read: of JSON, or settings
 
 MAX_BYTES = 1 << 30  # of one picture, label or list: what a process can hold
 MAX_UNPACKED = 1 << 32  # bytes that an archive may unpack to
@@ -127,7 +130,7 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
     return content
 
 
-def read_json(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
+def read_json(path: str | os.PathLike[str], remedy: str) -> Json:
     """Reads a JSON file that holds an object: the one guard of all that is settings.
 
     Raises:

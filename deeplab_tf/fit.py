@@ -30,6 +30,7 @@ from deeplab_tf.config.options import (
     TFLiteOptions,
 )
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 if TYPE_CHECKING:
     from deeplab_tf.runs import Run
@@ -68,7 +69,7 @@ def fit(
     *,
     minutes: float = 30.0,
     init_checkpoint: str = "auto",
-) -> dict[str, Any]:
+) -> Json:
     """Converts, audits, chooses settings, trains, evaluates, reports and exports.
 
     Args:
@@ -131,7 +132,7 @@ class _Work:
             Step(title="README", result=folder / "README.md", do=self._readme),
         ]
 
-    def scores(self) -> dict[str, Any]:
+    def scores(self) -> Json:
         """What the evaluation found."""
         return files.read_json(self._folder / "scores.json", "give the command again.")
 

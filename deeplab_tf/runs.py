@@ -20,7 +20,6 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Any
 
 import keras
 import numpy as np
@@ -32,6 +31,7 @@ from deeplab_tf.config import Config
 from deeplab_tf.data import dataset_info
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.network.quantized import quantize
 
@@ -54,9 +54,9 @@ class Run:
     path: pathlib.Path
     config: Config
     info: DatasetInfo
-    provenance: dict[str, Any]
+    provenance: Json
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """What run.json holds, and every exported file."""
         return {
             "config": self.config.to_dict(),
@@ -154,7 +154,7 @@ def dataset(run: Run, dataset_dir: str | None = None) -> tuple[str, DatasetInfo]
     return folder, info
 
 
-def provenance(strategy: tf.distribute.Strategy) -> dict[str, Any]:
+def provenance(strategy: tf.distribute.Strategy) -> Json:
     """Versions, revision, command, devices and strategy of this process."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

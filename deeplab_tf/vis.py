@@ -27,6 +27,7 @@ from deeplab_tf import cli
 from deeplab_tf.config import setting_flags
 from deeplab_tf.config.options import DrawOptions
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 if TYPE_CHECKING:
     from deeplab_tf.runs import Run
@@ -45,7 +46,7 @@ def main() -> None:
     from deeplab_tf.inference import drawing, film, submission, tiling
 
     run = runs.open_run(FLAGS.run_dir)
-    target: dict[str, Any] = {
+    target: Json = {
         "output_dir": FLAGS.output_dir,
         "limit": options.limit,
         "kinds": options.kinds,

@@ -11,8 +11,7 @@ Examples that the audit warns of come first, the others are spread over each spl
 
 import io
 import pathlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from absl import flags
@@ -24,6 +23,7 @@ from deeplab_tf.data import dataset_info, records
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.tfrecord import read_records
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json, Values
 from deeplab_tf.inference import contact_sheet
 from deeplab_tf.report.browser import Card, html_page
 
@@ -72,9 +72,7 @@ def main() -> None:
     print(f"Wrote {output}.")
 
 
-def _examples(
-    info: DatasetInfo, split: str, audit: Mapping[str, Any]
-) -> Iterator[Card]:
+def _examples(info: DatasetInfo, split: str, audit: Values) -> Iterator[Card]:
     """The odd ones first, then as many spread over the split."""
     remarks = _remarks(split, audit)
     count = info.split(split).num_examples
@@ -92,7 +90,7 @@ def _examples(
     return iter([*odd, *others][: FLAGS.num_examples])
 
 
-def _remarks(split: str, audit: Mapping[str, Any]) -> dict[str, str]:
+def _remarks(split: str, audit: Values) -> dict[str, str]:
     """What the audit says about examples, by name; repairs only if nothing is worse."""
     findings = [*audit.get("repairs", []), *audit.get("warnings", [])]
     return {f["example"]: f["kind"] for f in findings if f["split"] == split}
@@ -103,7 +101,7 @@ def _records(info: DatasetInfo, split: str) -> Iterator[bytes]:
         yield from read_records(path)
 
 
-def _card(info: DatasetInfo, title: str, example: dict[str, Any], remark: str) -> Card:
+def _card(info: DatasetInfo, title: str, example: Json, remark: str) -> Card:
     label = example.get(records.LABEL)
     return Card(
         title=title,
@@ -113,7 +111,7 @@ def _card(info: DatasetInfo, title: str, example: dict[str, Any], remark: str) -
     )
 
 
-def _pixels(info: DatasetInfo, example: dict[str, Any]) -> np.ndarray:
+def _pixels(info: DatasetInfo, example: Json) -> np.ndarray:
     data = example[records.IMAGE]
     if not records.is_raw(info.channels, info.bits):
         return np.asarray(_image(data).convert("RGB"))

@@ -9,13 +9,14 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from deeplab_tf import files
 from deeplab_tf.config.fields import checked, read, require, rule
 from deeplab_tf.errors import UserError, unknown
+from deeplab_tf.files import Json, Values
 
 FILE_NAME = "dataset.json"
 SCHEMA = 1
@@ -109,12 +110,12 @@ class DatasetInfo:
             raise UserError(f"split {name!r} of the data set {self.name!r} is empty.")
         return self.splits[name]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON types, with the schema number."""
         return {"schema": SCHEMA, **json.loads(json.dumps(dataclasses.asdict(self)))}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str) -> "DatasetInfo":
+    def from_dict(cls, values: Values, source: str) -> "DatasetInfo":
         """Reads what `to_dict` gave.
 
         Args:

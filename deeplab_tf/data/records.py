@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,7 +27,7 @@ IMAGE_FILE_CHANNELS = (1, 3, 4)  # what a JPEG or PNG holds
 _VARINT_BITS = 70  # ten bytes hold the longest, of 64 bits
 _NO_LABEL = "the label is no grey PNG of 8 bits; convert the pictures again"
 PIXEL_TYPES = {8: "<u1", 16: "<u2", 32: "<f4"}  # of raw buffers, by their bits
-Parser = Callable[[Any], dict[str, Any]]
+Parser = Callable[[Any], Json]
 
 
 def is_raw(channels: int, bits: int) -> bool:
@@ -110,7 +111,7 @@ def make_parser(
     import tensorflow as tf
 
     text = tf.io.FixedLenFeature([], tf.string)
-    keys: dict[str, Any] = {
+    keys: Json = {
         IMAGE: text,
         FILENAME: tf.io.FixedLenFeature([], tf.string, default_value=""),
     }

@@ -7,11 +7,11 @@ predicted there.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from deeplab_tf.evaluation import metrics
+from deeplab_tf.files import Json
 
 TRIMAP_WIDTHS = tuple(range(1, 41))  # pixels; the range of the paper's figure 5
 # Shares of the image's diagonal: Cheng et al. 2021 (boundary IoU) and Csurka et al.
@@ -63,7 +63,7 @@ class BoundaryCounter:
         image = metrics.mean(f1)
         self._image_f1 += np.nan_to_num(image), ~np.isnan(image)
 
-    def result(self, class_names: Sequence[str]) -> dict[str, Any]:
+    def result(self, class_names: Sequence[str]) -> Json:
         """The figures, each 0..1 or None where there is nothing to score.
 
         Returns:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_tf.evaluation import metrics
+from deeplab_tf.files import Json
 
 BINS = 20
 
@@ -45,7 +46,7 @@ class CalibrationCounter:
         ):
             sums += counts[:-1].reshape(self._shape)
 
-    def result(self, class_names: Sequence[str]) -> dict[str, Any]:
+    def result(self, class_names: Sequence[str]) -> Json:
         """The figures, None where there is no pixel.
 
         Returns:

@@ -2,8 +2,7 @@
 
 import concurrent.futures
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +14,7 @@ from deeplab_tf.evaluation import image_scores, metrics, significance
 from deeplab_tf.evaluation.boundary import BoundaryCounter
 from deeplab_tf.evaluation.calibration import CalibrationCounter
 from deeplab_tf.evaluation.image_scores import PictureScore
+from deeplab_tf.files import Json, Values
 from deeplab_tf.inference.predictor import Predictor
 
 Example = dict[str, tf.Tensor]
@@ -30,7 +30,7 @@ def evaluate(
     *,
     detailed: bool = False,
     batch_size: int = 1,
-) -> dict[str, Any]:
+) -> Json:
     """Predicts every picture of a split and compares it with its labels.
 
     Args:
@@ -96,7 +96,7 @@ def batch_by_size(
     yield from groups.values()
 
 
-def table(result: Mapping[str, Any]) -> str:
+def table(result: Values) -> str:
     """The scores as lines to read, one a class."""
     columns = ("iou", "precision", "recall")
     by_class = [result[f"per_class_{column}"] for column in columns]
@@ -125,7 +125,7 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _against(comparison: Mapping[str, Any]) -> str:
+def _against(comparison: Values) -> str:
     if comparison["interval"] is None:
         return f"  mIoU absent, so not compared with {comparison['run_dir']}"
     low, high = comparison["interval"]
@@ -187,7 +187,7 @@ class _Tally:
             name = example["filename"].numpy().decode()
             self._pictures.append(image_scores.score(index, name, matrix, suspect))
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Json:
         info = self._info
         result = {
             **metrics.scores(self._matrix).to_dict(info.class_names),

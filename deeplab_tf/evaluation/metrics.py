@@ -1,11 +1,11 @@
 """The confusion matrix, and what follows from it; in NumPy."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 # Above this share of run starts, counting pixel by pixel is faster than by runs.
 _MANY_RUNS = 1 / 16
@@ -117,7 +117,7 @@ class Scores:
     per_class_recall: tuple[float | None, ...]
     per_class_f1: tuple[float | None, ...]
 
-    def to_dict(self, class_names: tuple[str, ...]) -> dict[str, Any]:
+    def to_dict(self, class_names: tuple[str, ...]) -> Json:
         """The scores, those of each class by its name."""
         return {
             name: dict(zip(class_names, value, strict=True))

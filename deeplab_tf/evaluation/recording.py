@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from typing import Any
 
 import tensorflow as tf
 
@@ -11,12 +10,13 @@ from deeplab_tf.config.options import EvaluateOptions
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate, image_scores
 from deeplab_tf.evaluation.image_scores import PictureScore
+from deeplab_tf.files import Json
 from deeplab_tf.inference import exported, tiling
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.runs import Run
 
 
-def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> dict[str, Any]:
+def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> Json:
     """Measures a run on a split and writes RUN/eval/<split>.json.
 
     In detail also RUN/eval/<split>.pictures.jsonl, a line for each image. Of an export
@@ -63,9 +63,7 @@ def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> dict[str, 
     return {**result, "path": path}
 
 
-def _predictor(
-    run: Run, options: EvaluateOptions
-) -> tuple[Predictor, str, dict[str, Any]]:
+def _predictor(run: Run, options: EvaluateOptions) -> tuple[Predictor, str, Json]:
     """What labels the images, the suffix of its results, and its settings."""
     exports = {"savedmodel": options.saved_model, "tflite": options.tflite}
     given = {name: path for name, path in exports.items() if path}
@@ -87,7 +85,7 @@ def _predictor(
 
 def _compare(
     pictures: list[PictureScore], run_dir: str, split: str, num_classes: int
-) -> dict[str, Any]:
+) -> Json:
     others = image_scores.load(pathlib.Path(run_dir, "eval", f"{split}.pictures.jsonl"))
     comparison = image_scores.compare(pictures, others, num_classes)
     return {"run_dir": run_dir, **dataclasses.asdict(comparison)}

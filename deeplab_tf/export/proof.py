@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import pathlib
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +15,7 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.export import contract
 from deeplab_tf.export.agreement import Agreement, Example, compare
 from deeplab_tf.export.tflite import inspection
+from deeplab_tf.files import Json
 from deeplab_tf.inference import exported, timing
 from deeplab_tf.inference.exported import Export
 from deeplab_tf.runs import Run
@@ -27,7 +27,7 @@ def prove(
     model: keras.Model,
     run: Run,
     options: ExportOptions,
-) -> dict[str, Any]:
+) -> Json:
     """Opens what was written, compares it with Keras and reports.
 
     Args:
@@ -61,7 +61,7 @@ def prove(
     }
 
 
-def describe(report: dict[str, Any]) -> str:
+def describe(report: Json) -> str:
     """What `prove` found, in lines to read."""
     agreement = Agreement(**report["agreement"])
     name, (height, width) = report["artefact"], report["size"]
@@ -118,7 +118,7 @@ def random_pictures(channels: int, count: int) -> list[np.ndarray]:
 
 def report(
     export: Export, agreement: Agreement, run: Run, *, measure: bool = True
-) -> dict[str, Any]:
+) -> Json:
     """What the file beside an export says: size, agreement, speed, operations.
 
     Args:

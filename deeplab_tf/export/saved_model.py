@@ -17,6 +17,7 @@ import tensorflow as tf
 from deeplab_tf import files
 from deeplab_tf.data import records
 from deeplab_tf.export import encoded_image
+from deeplab_tf.files import Json
 from deeplab_tf.inference.freezing import freeze
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.inference.runners.saved_model import RUN_JSON
@@ -77,7 +78,7 @@ class Server(tf.Module):
         self._max_pixels = max_pixels
         self._least = run.config.model.padded_size or _LEAST
 
-    def signatures(self) -> dict[str, Any]:
+    def signatures(self) -> Json:
         """The concrete functions by signature name."""
         info = self._info
         pixel = tf.uint8 if info.bits == 8 else tf.float32

@@ -14,6 +14,7 @@ from deeplab_tf.config.options import EXPORTS, ExportOptions
 from deeplab_tf.errors import UserError, unknown
 from deeplab_tf.export import keras_file, onnx_file, proof, saved_model
 from deeplab_tf.export.tflite import converter, sizes
+from deeplab_tf.files import Json
 from deeplab_tf.inference import exported
 from deeplab_tf.runs import Run
 
@@ -38,7 +39,7 @@ def write(
     format: str,
     path: str | os.PathLike[str],
     options: ExportOptions | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Writes a run in a format, proves it against Keras, and says how good it is.
 
     Args:

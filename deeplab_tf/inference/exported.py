@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json, Values
 from deeplab_tf.inference.images import read
 from deeplab_tf.inference.predictor import label_type
 from deeplab_tf.inference.runners import Runner, Size
@@ -41,7 +42,7 @@ class Export:
         return self.runner.model
 
     @property
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Json:
         """What run.json holds; empty in a file from elsewhere."""
         return self.runner.run
 
@@ -148,7 +149,7 @@ def fit(image: np.ndarray, size: Size, fill: np.ndarray) -> tuple[np.ndarray, Bo
     return fitted, (slice(height), slice(width))
 
 
-def border(run: Mapping[str, Any], channels: int) -> np.ndarray:
+def border(run: Values, channels: int) -> np.ndarray:
     """What images are padded with: the mean that the run's backbone subtracts.
 
     Args:

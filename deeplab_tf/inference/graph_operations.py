@@ -5,10 +5,11 @@ reach over the network. A graph is therefore run only where each of its operatio
 on a list of those that the networks need.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Values
 
 _NAMED = 5  # operations in a message
 
@@ -92,7 +93,7 @@ def require_saved_model(saved_model: Any, source: str) -> None:
     _require(nodes, SERVING, source)
 
 
-def _reachable(objects: Any, functions: Mapping[str, Any]) -> set[str]:
+def _reachable(objects: Any, functions: Values) -> set[str]:
     """Names of the functions that the objects have, and of those called by them."""
     waiting = set(objects.concrete_functions)
     for node in objects.nodes:

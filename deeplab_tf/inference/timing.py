@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 WARM_UP = 2
 _CODE = "from deeplab_tf.inference import timing; timing.child()"
@@ -20,7 +21,7 @@ _CODE = "from deeplab_tf.inference import timing; timing.child()"
 
 def measure(
     path: str, size: tuple[int, int], channels: int, num_threads: int, runs: int = 8
-) -> dict[str, Any]:
+) -> Json:
     """Loads an export in a fresh process and runs it on a random picture.
 
     Args:
@@ -59,7 +60,7 @@ def _open(
 
 def in_fresh_process(
     prepare: Callable[[], Callable[[], Any]], num_threads: int, runs: int, name: str
-) -> dict[str, Any]:
+) -> Json:
     """Times a call, and takes the memory that no other computation has used before.
 
     Args:

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from deeplab_tf import files
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Values
 from deeplab_tf.inference import graph_operations
 from deeplab_tf.released.frozen_graph import FrozenGraph
 
@@ -54,7 +55,7 @@ class Released:
     source: str
     tensors: Mapping[str, np.ndarray]
     ignored: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    settings: Values = dataclasses.field(default_factory=dict)
 
 
 def read(path: str) -> Released:
@@ -179,7 +180,7 @@ def _constants(graph: tf.compat.v1.GraphDef) -> dict[str, np.ndarray]:
 def _sort(
     source: str,
     variables: Mapping[str, np.ndarray],
-    settings: Mapping[str, Any] | None = None,
+    settings: Values | None = None,
 ) -> Released:
     """Takes moving averages for the weights they average; leaves out by `IGNORED`."""
     tensors: dict[str, np.ndarray] = {}

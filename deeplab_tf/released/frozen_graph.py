@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 PICTURE = "ImageTensor"
 LABELS = "SemanticPredictions"
@@ -58,7 +59,7 @@ class FrozenGraph:
             raise UserError("the frozen graph has no single ArgMax over its logits.")
         return argmax[0].input[0].split(":")[0]
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Json:
         """The leaves of config.Model that a checkpoint does not tell.
 
         padded_size from the padding in front of the network, output_stride from the
@@ -66,7 +67,7 @@ class FrozenGraph:
         where they are folded into the batch. What the graph does not show is left
         out.
         """
-        found: dict[str, Any] = {}
+        found: Json = {}
         size = self._padded_size()
         if size:
             found["padded_size"] = size

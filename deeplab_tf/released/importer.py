@@ -2,8 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -14,6 +13,7 @@ from deeplab_tf.config import Config
 from deeplab_tf.data import dataset_info
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Values
 from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.released import (
     checkpoints,
@@ -44,7 +44,7 @@ def fetch(source: str) -> Released:
     return dataclasses.replace(released, source=source, settings=settings)
 
 
-def import_model(released: Released, run_dir: str, given: Mapping[str, Any]) -> Run:
+def import_model(released: Released, run_dir: str, given: Values) -> Run:
     """Writes a run folder with the released weights.
 
     Args:
@@ -70,9 +70,7 @@ def import_model(released: Released, run_dir: str, given: Mapping[str, Any]) -> 
     return run
 
 
-def settings(
-    released: Released, given: Mapping[str, Any]
-) -> tuple[Config, DatasetInfo]:
+def settings(released: Released, given: Values) -> tuple[Config, DatasetInfo]:
     """The config of the released model, and its data set."""
     tensors, source = released.tensors, released.source
     fields = recognition.recognize(tensors, source)

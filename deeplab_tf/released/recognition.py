@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from deeplab_tf.config import Model
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 from deeplab_tf.network import backbones
 from deeplab_tf.network.backbones.mobilenet_v2 import BOTTLENECKS
 from deeplab_tf.released import variable_names
@@ -27,7 +27,7 @@ _WIDTHS = {
 _BETA_GRID = (1, 2, 4)
 
 
-def recognize(tensors: Tensors, source: str) -> dict[str, Any]:
+def recognize(tensors: Tensors, source: str) -> Json:
     """The fields of config.Model that the variables tell.
 
     What they do not tell has the value of the released recipes: atrous rates by
@@ -69,7 +69,7 @@ def num_classes(tensors: Tensors) -> int:
     return tensors[f"{LOGITS}/weights"].shape[-1]
 
 
-def recognize_backbone(tensors: Tensors, source: str) -> dict[str, Any]:
+def recognize_backbone(tensors: Tensors, source: str) -> Json:
     """`backbone` and what belongs to it.
 
     Raises:
@@ -91,7 +91,7 @@ def recognize_backbone(tensors: Tensors, source: str) -> dict[str, Any]:
             f"{', '.join(sorted(set(variable_names.SCOPES.values())))}; received "
             f"{', '.join(sorted(scopes)[:8]) or 'no variables'}."
         )
-    fields: dict[str, Any] = {"backbone": found[0]}
+    fields: Json = {"backbone": found[0]}
     if found[0] in _WIDTHS:
         layer, width = _WIDTHS[found[0]]
         if f"{layer}/weights" not in tensors:
@@ -103,7 +103,7 @@ def recognize_backbone(tensors: Tensors, source: str) -> dict[str, Any]:
     return fields
 
 
-def _aspp(tensors: Tensors, source: str) -> dict[str, Any]:
+def _aspp(tensors: Tensors, source: str) -> Json:
     numbers = {
         int(match[1])
         for match in (re.match(r"aspp(\d+)[_/]", name) for name in tensors)
@@ -125,7 +125,7 @@ def _aspp(tensors: Tensors, source: str) -> dict[str, Any]:
     return fields
 
 
-def _decoder(tensors: Tensors, model: Model, source: str) -> dict[str, Any]:
+def _decoder(tensors: Tensors, model: Model, source: str) -> Json:
     names = [name for name in tensors if name.startswith("decoder/feature_projection")]
     projections = sorted(name for name in names if name.endswith("/weights"))
     if not projections:

@@ -10,10 +10,10 @@ import pathlib
 import sys
 import tarfile
 from collections.abc import Mapping
-from typing import Any
 
 from deeplab_tf import files
 from deeplab_tf.errors import UserError, unknown
+from deeplab_tf.files import Values
 
 PREFIX = "zoo:"
 # The bucket behind download.tensorflow.org, by https.
@@ -49,7 +49,7 @@ class Entry:
     dataset: str = ""
     saw_val: bool = False
     miou: str = ""
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    settings: Values = dataclasses.field(default_factory=dict)
     digest: str | None = None
 
 

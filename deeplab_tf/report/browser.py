@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.files import Json, Values
 from deeplab_tf.inference import contact_sheet
 from deeplab_tf.report import page
 
@@ -31,7 +31,7 @@ class Card:
 
 
 def html_page(
-    info: DatasetInfo, cards: Mapping[str, Sequence[Card]], audit: Mapping[str, Any]
+    info: DatasetInfo, cards: Mapping[str, Sequence[Card]], audit: Values
 ) -> str:
     """A page that needs no other file.
 
@@ -68,7 +68,7 @@ def _share(class_pixels: Sequence[int], value: int) -> float:
     return class_pixels[value] / max(sum(class_pixels), 1)
 
 
-def _drawn(card: Card, info: DatasetInfo) -> dict[str, Any]:
+def _drawn(card: Card, info: DatasetInfo) -> Json:
     tiles = contact_sheet.tiles(card.image, card.labels, info.colormap)
     sources = [page.jpeg(tile) for tile in tiles]
     return {"title": card.title, "remark": card.remark, "sources": sources}

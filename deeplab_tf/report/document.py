@@ -11,6 +11,7 @@ from typing import Any
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import image_scores
 from deeplab_tf.evaluation.significance import Comparison
+from deeplab_tf.files import Json
 from deeplab_tf.report import curves, page
 from deeplab_tf.report.subjects import Subject
 
@@ -81,7 +82,7 @@ def _paired(subjects: Sequence[Subject]) -> list[tuple[str, Comparison]]:
     ]
 
 
-def _confusion(one: Subject) -> dict[str, Any]:
+def _confusion(one: Subject) -> Json:
     """Shares of each label's pixels, and the most frequent confusions."""
     counts = one.result["confusion_matrix"]
     totals = [max(1, sum(row)) for row in counts]

@@ -14,6 +14,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from deeplab_tf.files import Json
+
 Point = tuple[float, float]
 NUM_COLORS = 6  # of curves that can be told apart: --s0 to --s5 of style.css
 _SIZE = (640, 300)
@@ -155,7 +157,7 @@ def _draw(axes: Axes, series: Series) -> list[str]:
         axes.plot(x, y, color=color, linewidth=2)
     if not series.dots:
         return []
-    dot: dict[str, Any] = {
+    dot: Json = {
         "marker": "o",
         "markersize": 7,
         "markeredgecolor": _PAGE_COLORS["var(--card)"],

@@ -2,9 +2,9 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.files import Values
 from deeplab_tf.runs import Run
 
 _WEAK = 0.5  # IoU below which a class is named
@@ -52,7 +52,7 @@ _CONTENTS = {
 }
 
 
-def render(folder: pathlib.Path, run: Run, scores: Mapping[str, Any]) -> str:
+def render(folder: pathlib.Path, run: Run, scores: Values) -> str:
     """The text.
 
     Args:
@@ -87,7 +87,7 @@ def _rows(info: DatasetInfo, split: str, iou: Mapping[str, float | None]) -> lis
     ]
 
 
-def limits(info: DatasetInfo, split: str, scores: Mapping[str, Any]) -> list[str]:
+def limits(info: DatasetInfo, split: str, scores: Values) -> list[str]:
     """Which classes are weak, and what would help, the weakest first."""
     iou = scores["per_class_iou"]
     shares = dict(zip(info.class_names, _shares(info, split), strict=True))

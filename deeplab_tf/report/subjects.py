@@ -10,6 +10,7 @@ from typing import Any
 from deeplab_tf import files
 from deeplab_tf.evaluation import image_scores
 from deeplab_tf.evaluation.image_scores import PictureScore
+from deeplab_tf.files import Json
 from deeplab_tf.network import cost
 from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.report.gallery import Gallery
@@ -33,8 +34,8 @@ class Subject:
 
     name: str
     run: Run
-    log: list[dict[str, Any]]
-    result: dict[str, Any]
+    log: list[Json]
+    result: Json
     pictures: list[PictureScore]
     parameters: int
     multiply_adds: int
@@ -140,7 +141,7 @@ def read(run: Run, split: str) -> Subject:
     )
 
 
-def _read_log(path: pathlib.Path) -> list[dict[str, Any]]:
+def _read_log(path: pathlib.Path) -> list[Json]:
     """The lines that are whole; empty without a file, as for imported weights."""
     if not path.exists():
         return []

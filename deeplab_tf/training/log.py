@@ -12,6 +12,7 @@ from tqdm import tqdm
 from deeplab_tf import cli, files
 from deeplab_tf.data.pipeline import make_eval_dataset
 from deeplab_tf.evaluation import metrics
+from deeplab_tf.files import Json
 from deeplab_tf.inference import coloring
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.runs import Run
@@ -89,7 +90,7 @@ class RunLog:
             tf.profiler.experimental.stop()
             self._profiling = False
 
-    def evaluation(self, step: int, result: dict[str, Any], predict: Predictor) -> None:
+    def evaluation(self, step: int, result: Json, predict: Predictor) -> None:
         """Writes an evaluation and draws some of its pictures."""
         split = result["split"]
         values = {key: result[key] for key in ("miou", "pixel_accuracy")}

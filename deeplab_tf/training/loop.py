@@ -14,6 +14,7 @@ from deeplab_tf.data import dataset_info, reading
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate
+from deeplab_tf.files import Json
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.network import backbones
 from deeplab_tf.runs import Run
@@ -38,7 +39,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     *,
     restart: bool = False,
-) -> dict[str, Any]:
+) -> Json:
     """Trains, or goes on with training, until `config.train.steps`.
 
     Args:
@@ -120,7 +121,7 @@ class _Loop:
         self._settings = run.config.train
         self._chief = distribution.is_chief(strategy)
         self._recovery = Recovery(run, state, self._chief)
-        self._result: dict[str, Any] = {}
+        self._result: Json = {}
         self._written = False  # run.json, with what this process was given
         self._saved = (-1, 0)  # step and rollbacks of the last checkpoint
         self._callbacks = keras.callbacks.CallbackList(
@@ -133,7 +134,7 @@ class _Loop:
             runs.remove_half_written(self._folder)
             runs.remove_half_written(run.path / "best")
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Json:
         """Goes on to the last step; returns the last evaluation."""
         state, settings = self._state, self._settings
         if state.step_number == 0:

@@ -8,6 +8,7 @@ import keras
 
 from deeplab_tf.config import Optimizer
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 # These take the decay away from the weights themselves (Loshchilov and Hutter 2019).
 # With the others it is part of the gradient, as L2 regularisation is.
@@ -86,7 +87,7 @@ def _with_summed_gradients(kind: type, rate_factors: Sequence[float]) -> type:
     return Summed
 
 
-def _parse(arguments: str) -> dict[str, Any]:
+def _parse(arguments: str) -> Json:
     """ "a=1,b=True" as a dictionary, by Python's own grammar of calls."""
     try:
         call = ast.parse(f"f({arguments})", mode="eval").body

@@ -10,6 +10,7 @@ import keras
 from deeplab_tf import network, runs
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.files import Json
 from deeplab_tf.released import class_lists, importer, recognition
 from deeplab_tf.training import initialization
 
@@ -62,7 +63,7 @@ def DeepLabV3Plus(  # noqa: N802
     return model
 
 
-def _fields(config: Config) -> dict[str, Any]:
+def _fields(config: Config) -> Json:
     """The fields of its model."""
     model = config.model
     return {

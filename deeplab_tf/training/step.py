@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.files import Json
 from deeplab_tf.network.deeplab import weight_decay_variables
 from deeplab_tf.training import distribution, recipe
 from deeplab_tf.training.losses.pixels import total_loss
@@ -163,7 +164,7 @@ class GradientComputer:
         So the result is that of the whole batch, whatever the parts hold. Each term
         beyond the first costs a further backward pass.
         """
-        totals: dict[str, Any] = {}
+        totals: Json = {}
         for part in _split(batch, parts):
             with tf.GradientTape(persistent=True) as tape:
                 terms = self._terms(part)

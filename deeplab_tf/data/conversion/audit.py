@@ -2,20 +2,20 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
 from deeplab_tf.data.dataset_info import DatasetInfo, Split
 from deeplab_tf.errors import printable
+from deeplab_tf.files import Json, Values
 
 _NEARLY_ALL = 0.999  # of the pixels: then a label hardly says anything
 _MAX_CROP = 769  # the largest crop of the published recipes
 _STRIDE = 16
 _PRINT_AT_MOST = 5  # findings of one kind on the screen; audit.json has them all
 _LINE = 300  # characters of one of them
-Fact = Mapping[str, Any]
+Fact = Values
 
 
 @dataclasses.dataclass
@@ -124,7 +124,7 @@ class Audit:
         """Whether a split has no example that can be used."""
         return any(not counts.examples for counts in self._splits.values())
 
-    def split_facts(self, name: str) -> dict[str, Any]:
+    def split_facts(self, name: str) -> Json:
         """The arguments of `Split` that come from counting."""
         counts = self._splits[name]
         labelled, ignored = (
@@ -140,7 +140,7 @@ class Audit:
             "max_size": _max_size(counts),
         }
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """What audit.json holds."""
         return {
             "name": self._info.name,
@@ -153,7 +153,7 @@ class Audit:
             "repairs": self.repairs,
         }
 
-    def _split_report(self, counts: _Counts) -> dict[str, Any]:
+    def _split_report(self, counts: _Counts) -> Json:
         share = counts.pixels / max(counts.pixels.sum(), 1)
         weights = _median_frequency_weights(counts, self._info.num_classes)
         return {
@@ -199,7 +199,7 @@ class Audit:
         return "\n".join(lines)
 
 
-def _headline(name: str, report: dict[str, Any]) -> str:
+def _headline(name: str, report: Json) -> str:
     height, width = report["max_size"]
     crop = ",".join(map(str, report["suggested_crop_size"]))
     void = (
@@ -257,7 +257,7 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LINE else text[: _LINE - 4] + " ..."
 
 
-def make_split(facts: Mapping[str, Any], shards: list[dict[str, Any]]) -> Split:
+def make_split(facts: Values, shards: list[Json]) -> Split:
     """A split from its counts and its shards' side-cars."""
     return Split(
         **facts,

@@ -11,12 +11,11 @@ A table of values that only says what is ignored leaves the other values as they
 
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 from deeplab_tf.data.conversion.samples import INDICES, Coding
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError, unknown
-from deeplab_tf.files import read_json_value
+from deeplab_tf.files import Values, read_json_value
 
 FILE_NAME = "classes.json"
 _IGNORE = "ignore"
@@ -46,9 +45,7 @@ def read_classes(path: pathlib.Path, default_name: str) -> tuple[DatasetInfo, Co
     return info, _read_coding(path, tables, info)
 
 
-def _read_coding(
-    path: pathlib.Path, tables: Mapping[str, Any], info: DatasetInfo
-) -> Coding:
+def _read_coding(path: pathlib.Path, tables: Values, info: DatasetInfo) -> Coding:
     if not tables:
         return INDICES
     if len(tables) > 1:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deeplab_tf.errors import UserError
-from deeplab_tf.files import read_json_value
+from deeplab_tf.files import Json, read_json_value
 
 # fmt: off
 IMAGE_ENDINGS = (
@@ -71,7 +71,7 @@ class Contents:
         return [p for p in self.files if expression.fullmatch(p.rsplit("/", 1)[-1])]
 
     @functools.cached_property
-    def some_json(self) -> dict[str, Any]:
+    def some_json(self) -> Json:
         """The first few JSON files of every folder, to tell by what they are."""
         counts: collections.Counter[str] = collections.Counter()
         found = {}

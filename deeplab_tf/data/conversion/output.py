@@ -14,7 +14,6 @@ import pathlib
 import re
 import shutil
 from collections.abc import Callable
-from typing import Any
 
 from deeplab_tf import files
 from deeplab_tf.data import dataset_info
@@ -29,9 +28,10 @@ from deeplab_tf.data.conversion.tfds_metadata import tfds_files
 from deeplab_tf.data.conversion.workers import Task
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 _SHARD = re.compile(r".+-\d{5}-of-\d{5}\.tfrecord")
-SideCar = dict[str, Any]
+SideCar = Json
 Execute = Callable[[list[Task], int, str], None]
 
 

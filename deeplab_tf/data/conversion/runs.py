@@ -1,14 +1,15 @@
 """Run lengths: COCO's two codings, Kaggle's lists, Label Studio's brush strokes."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from deeplab_tf.files import Values
+
 Size = tuple[int, int]  # height, width
 
 
-def coco_runs(size: Size, coded: Mapping[str, Any]) -> np.ndarray:
+def coco_runs(size: Size, coded: Values) -> np.ndarray:
     """COCO's run lengths, bool [H, W]: by columns, beginning with what is not set.
 
     Args:

@@ -6,7 +6,6 @@ import json
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -25,8 +24,9 @@ from deeplab_tf.data.conversion.workers import Tick, run_tasks
 from deeplab_tf.data.dataset_info import DatasetInfo, Split
 from deeplab_tf.data.tfrecord import read_records
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
-ShardFact = dict[str, Any]  # file, split, examples, bytes, sha256
+ShardFact = Json  # file, split, examples, bytes, sha256
 
 
 def scan(
@@ -84,7 +84,7 @@ def _scan_shard(
     result.write_text(json.dumps(content))
 
 
-def scan_record(serialized: bytes, place: str, info: DatasetInfo) -> dict[str, Any]:
+def scan_record(serialized: bytes, place: str, info: DatasetInfo) -> Json:
     """The facts of one record, or what is wrong with it; `place` is for messages."""
     try:
         example = records.decode_example(serialized)
@@ -101,7 +101,7 @@ def scan_record(serialized: bytes, place: str, info: DatasetInfo) -> dict[str, A
     return {"name": place, "image": place, "label": place, "fault": fault}
 
 
-def _check(example: dict[str, Any], place: str, info: DatasetInfo) -> dict[str, Any]:
+def _check(example: Json, place: str, info: DatasetInfo) -> Json:
     """Size, digest, notes and pixel counts of one example."""
     if records.IMAGE not in example:
         raise SampleError("missing_image", f"{place}: holds no {records.IMAGE}.")
@@ -123,7 +123,7 @@ def _check(example: dict[str, Any], place: str, info: DatasetInfo) -> dict[str, 
     }
 
 
-def _label(example: dict[str, Any], place: str, info: DatasetInfo) -> Label | None:
+def _label(example: Json, place: str, info: DatasetInfo) -> Label | None:
     if records.LABEL not in example:
         return None
     data = example[records.LABEL]
@@ -138,7 +138,7 @@ def _label(example: dict[str, Any], place: str, info: DatasetInfo) -> Label | No
 
 
 def _picture(
-    example: dict[str, Any],
+    example: Json,
     place: str,
     info: DatasetInfo,
     stated: tuple[int, int],

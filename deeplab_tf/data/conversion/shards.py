@@ -14,7 +14,7 @@ import pathlib
 import pickle
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from deeplab_tf import files
 from deeplab_tf.data.conversion.audit import Fact
@@ -26,6 +26,7 @@ from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.records import encode_example
 from deeplab_tf.data.tfrecord import write_record
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 _FORMAT_VERSION = 2  # raise it when the same input gives other bytes or facts
 
@@ -141,7 +142,7 @@ def side_car_path(folder: pathlib.Path, shard: Shard) -> pathlib.Path:
     return (folder / shard.file).with_suffix(".json")
 
 
-def read_side_car(folder: pathlib.Path, shard: Shard) -> dict[str, Any]:
+def read_side_car(folder: pathlib.Path, shard: Shard) -> Json:
     """What was written beside the shard; empty if nothing was."""
     try:
         return json.loads(side_car_path(folder, shard).read_text())
@@ -161,7 +162,7 @@ def convert_sample(sample: Sample, info: DatasetInfo) -> tuple[Fact, bytes | Non
     Returns:
       Its facts, and its serialised record unless it has a fault.
     """
-    fact: dict[str, Any] = {
+    fact: Json = {
         "name": sample.name,
         "image": sample.image_name,
         "label": sample.label_name,
@@ -179,7 +180,7 @@ def convert_sample(sample: Sample, info: DatasetInfo) -> tuple[Fact, bytes | Non
     return fact | found, record
 
 
-def _convert(sample: Sample, info: DatasetInfo) -> tuple[dict[str, Any], bytes]:
+def _convert(sample: Sample, info: DatasetInfo) -> tuple[Json, bytes]:
     picture, label = _read(sample, info)
     record = encode_example(
         filename=sample.name,

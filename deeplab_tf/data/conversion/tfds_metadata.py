@@ -6,16 +6,15 @@ gives image/encoded, image/filename and image/segmentation/class/encoded, decode
 two files are written here without loading that package, which takes seconds.
 """
 
-from typing import Any
-
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.records import is_raw
+from deeplab_tf.files import Json
 
 _FEATURES = "tensorflow_datasets.core.features."
 _TEMPLATE = "{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}"
 
 
-def tfds_files(info: DatasetInfo) -> dict[str, Any]:
+def tfds_files(info: DatasetInfo) -> Json:
     """The contents of both files by name.
 
     Empty where that package could not read the records: pictures stored raw, or no
@@ -50,7 +49,7 @@ def tfds_files(info: DatasetInfo) -> dict[str, Any]:
     }
 
 
-def _image(channels: int, dtype: str) -> dict[str, Any]:
+def _image(channels: int, dtype: str) -> Json:
     return {
         "pythonClassName": f"{_FEATURES}image_feature.Image",
         "image": {
@@ -60,7 +59,7 @@ def _image(channels: int, dtype: str) -> dict[str, Any]:
     }
 
 
-def _group(features: dict[str, Any]) -> dict[str, Any]:
+def _group(features: Json) -> Json:
     return {
         "pythonClassName": f"{_FEATURES}features_dict.FeaturesDict",
         "featuresDict": {"features": features},

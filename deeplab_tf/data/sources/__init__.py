@@ -33,6 +33,7 @@ from deeplab_tf.data.conversion.samples import Sample, UnlabelledSample
 from deeplab_tf.data.conversion.splits import usual_name
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError, unknown
+from deeplab_tf.files import Values
 
 _FOLDER = pathlib.Path(__file__).parent
 AUTO = "auto"
@@ -52,7 +53,7 @@ class Source:
 
     name: str
     source_dir: str
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    options: Values = dataclasses.field(default_factory=dict)
     val_fraction: float | None = None
     unlabelled: tuple[str, ...] = ()
 
@@ -122,7 +123,7 @@ class Source:
         return splits[found]
 
 
-def _call(function: Any, options: Mapping[str, Any], *arguments: Any) -> Any:
+def _call(function: Any, options: Values, *arguments: Any) -> Any:
     """With the options that the function takes."""
     takes = inspect.signature(function).parameters
     return function(*arguments, **{k: v for k, v in options.items() if k in takes})
@@ -157,7 +158,7 @@ def names() -> list[str]:
 def open_source(
     name: str,
     source_dir: str,
-    options: Mapping[str, Any] | None = None,
+    options: Values | None = None,
     *,
     val_fraction: float | None = None,
     unlabelled: Sequence[str] = (),

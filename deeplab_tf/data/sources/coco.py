@@ -11,7 +11,7 @@
 
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from deeplab_tf.data.conversion.contents import Contents
@@ -20,7 +20,7 @@ from deeplab_tf.data.conversion.regions import DrawnSample, Region, packed
 from deeplab_tf.data.conversion.samples import Coding, Color, FileSample, Sample
 from deeplab_tf.data.dataset_info import IGNORE_LABEL, DatasetInfo
 from deeplab_tf.errors import UserError, unknown
-from deeplab_tf.files import read_json
+from deeplab_tf.files import Json, Values, read_json
 
 TITLE = "COCO 2017"
 SPLITS = ("train", "val")
@@ -91,7 +91,7 @@ def samples(source_dir: str, split: str, *, annotations: str = "") -> Iterator[S
 
 
 def _panoptic_samples(
-    root: pathlib.Path, split: str, images: pathlib.Path, content: Mapping[str, Any]
+    root: pathlib.Path, split: str, images: pathlib.Path, content: Values
 ) -> Iterator[Sample]:
     """A pixel's colour is its segment's id: red + 256 green + 256^2 blue."""
     classes = {c["id"]: i for i, c in enumerate(_categories(content))}
@@ -114,7 +114,7 @@ def _color(segment_id: int) -> Color:
 
 
 def _stuff_samples(
-    root: pathlib.Path, split: str, images: pathlib.Path, content: Mapping[str, Any]
+    root: pathlib.Path, split: str, images: pathlib.Path, content: Values
 ) -> Iterator[Sample]:
     """A pixel of the PNG files is its category's id."""
     values = {c["id"]: i for i, c in enumerate(_categories(content))}
@@ -131,7 +131,7 @@ def _stuff_samples(
 
 
 def _instance_samples(
-    root: pathlib.Path, split: str, images: pathlib.Path, content: Mapping[str, Any]
+    root: pathlib.Path, split: str, images: pathlib.Path, content: Values
 ) -> Iterator[Sample]:
     del root, split
     classes = {c["id"]: i for i, c in enumerate(_categories(content), start=1)}
@@ -162,7 +162,7 @@ def _first_kind(root: pathlib.Path) -> str:
     )
 
 
-def _categories(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _categories(content: Values) -> list[Json]:
     return sorted(content["categories"], key=lambda category: category["id"])
 
 
@@ -176,7 +176,7 @@ def _folder(root: pathlib.Path, name: str) -> pathlib.Path:
 
 
 @functools.cache  # read once for the classes and once for the examples
-def _content(root: pathlib.Path, annotations: str, split: str) -> dict[str, Any]:
+def _content(root: pathlib.Path, annotations: str, split: str) -> Json:
     if annotations not in _KINDS:
         raise unknown("--annotations", annotations, _KINDS)
     path = root / "annotations" / f"{annotations}_{split}2017.json"

@@ -25,6 +25,7 @@ from deeplab_tf.data.conversion.regions import DrawnSample, Region, packed
 from deeplab_tf.data.conversion.splits import split_in, split_named
 from deeplab_tf.data.sources import coco
 from deeplab_tf.errors import UserError, unknown
+from deeplab_tf.files import Values
 
 TITLE = "COCO JSON"
 OPTIONS = {"overlap": "Which region is on top: file, the later one; area, the smaller."}
@@ -80,7 +81,7 @@ def _json(contents: Contents) -> list[str]:
     return [path for path in contents.files if path.lower().endswith(".json")]
 
 
-def _names(files: Iterable[Mapping[str, Any]]) -> list[str]:
+def _names(files: Iterable[Values]) -> list[str]:
     """Names of the categories, each once, in order of file and id.
 
     Roboflow puts a heading first: a category that nothing belongs to, but that is the
@@ -109,7 +110,7 @@ def _split(path: str) -> str:
 def _samples(
     contents: Contents,
     path: str,
-    content: Mapping[str, Any],
+    content: Values,
     classes: Classes,
     overlap: str,
 ) -> Iterable[DrawnSample]:
@@ -133,7 +134,7 @@ def _samples(
 
 def _regions(
     path: str,
-    content: Mapping[str, Any],
+    content: Values,
     classes: Classes,
     names: Mapping[int, str],
     overlap: str,

@@ -32,6 +32,7 @@ from deeplab_tf.data.conversion.reading import (
 from deeplab_tf.data.conversion.regions import DrawnSample, Region, packed
 from deeplab_tf.data.conversion.samples import FileSample, SampleError
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Values
 
 TITLE = "Label Studio"
 _MASK = re.compile(r"task-(\d+)-annotation-(\d+)-by-(.*)-(\d+)\.(?:png|npy)")
@@ -62,7 +63,7 @@ class _Task:
 
     number: int
     image: str
-    regions: Sequence[Mapping[str, Any]]
+    regions: Sequence[Values]
     annotations: int = 1
 
 
@@ -99,16 +100,14 @@ def _tasks(content: Any) -> Iterator[_Task]:
             yield _minimal(entry)
 
 
-def _full(
-    entry: Mapping[str, Any], data: Mapping[str, Any], versions: Sequence[Any]
-) -> _Task:
+def _full(entry: Values, data: Values, versions: Sequence[Any]) -> _Task:
     kept = [v for v in versions if not v.get("was_cancelled")]
     results = kept[-1].get("result", []) if kept else []
     regions = [{**r, **(r.get("value") or {})} for r in results if isinstance(r, dict)]
     return _Task(int(entry.get("id", 0)), _image_of(data), regions, len(kept))
 
 
-def _minimal(entry: Mapping[str, Any]) -> _Task:
+def _minimal(entry: Values) -> _Task:
     regions = [
         region
         for value in entry.values()
@@ -119,7 +118,7 @@ def _minimal(entry: Mapping[str, Any]) -> _Task:
     return _Task(int(entry.get("id", 0)), _image_of(entry), regions)
 
 
-def _image_of(data: Mapping[str, Any]) -> str:
+def _image_of(data: Values) -> str:
     """The address of the picture: "image", or else the first value like a path."""
     texts = [data.get("image"), *data.values()]
     found = next((t for t in texts if isinstance(t, str) and "." in t), "")
@@ -285,7 +284,7 @@ def _read_regions(contents: Contents, tasks: Mapping[int, _Task]) -> Reading:
     return _reading(contents, classes, samples, notes)
 
 
-def _labels(region: Mapping[str, Any]) -> list[str]:
+def _labels(region: Values) -> list[str]:
     return [
         str(label)
         for key in _SHAPES
@@ -294,7 +293,7 @@ def _labels(region: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _regions(region: Mapping[str, Any], classes: Classes) -> Iterator[Region]:
+def _regions(region: Values, classes: Classes) -> Iterator[Region]:
     """One region for each label that it has."""
     for label in _labels(region):
         number = classes.number(label)
@@ -309,6 +308,6 @@ def _regions(region: Mapping[str, Any], classes: Classes) -> Iterator[Region]:
             yield Region(number, "turned_box", _per_cent(region, "width", "height"))
 
 
-def _per_cent(region: Mapping[str, Any], *sizes: str) -> list[float]:
+def _per_cent(region: Values, *sizes: str) -> list[float]:
     shares = [float(region[key]) / 100 for key in ("x", "y", *sizes)]
     return [*shares, float(region.get("rotation") or 0)]

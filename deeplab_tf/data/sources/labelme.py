@@ -30,6 +30,7 @@ from deeplab_tf.data.conversion.regions import Region, draw, image_size
 from deeplab_tf.data.conversion.samples import Content, FileSample, SampleError
 from deeplab_tf.data.conversion.splits import split_named
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json, Values
 
 TITLE = "labelme JSON files"
 _IGNORE = "__ignore__"
@@ -159,7 +160,7 @@ class LabelmeSample(FileSample):
         regions = [_region(shape, dict(self.numbers)) for shape in content["shapes"]]
         return draw(regions, (int(size[0]), int(size[1])), self.label_name)
 
-    def _content(self) -> dict[str, Any]:
+    def _content(self) -> Json:
         data = FileSample.label(self)
         try:
             return json.loads(bytes(data).decode("utf-8-sig"))  # type: ignore[arg-type]
@@ -167,7 +168,7 @@ class LabelmeSample(FileSample):
             raise SampleError("bad_json", f"{self.label_path}: {error}.") from None
 
 
-def _region(shape: Mapping[str, Any], numbers: Mapping[str, int]) -> Region:
+def _region(shape: Values, numbers: Mapping[str, int]) -> Region:
     kind, points = shape.get("shape_type") or "polygon", shape.get("points")
     label = numbers[str(shape.get("label"))]
     if kind == "mask":

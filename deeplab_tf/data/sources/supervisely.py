@@ -26,6 +26,7 @@ from deeplab_tf.data.conversion.regions import Region, draw
 from deeplab_tf.data.conversion.samples import FileSample, SampleError
 from deeplab_tf.data.conversion.splits import split_named
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json, Values
 
 TITLE = "Supervisely"
 
@@ -40,7 +41,7 @@ def clues(contents: Contents) -> dict[str, bool]:
     }
 
 
-def _meta(contents: Contents) -> dict[str, Any] | None:
+def _meta(contents: Contents) -> Json | None:
     for path in contents.named(r"meta\.json"):
         content = contents.json(path)
         if isinstance(content, dict) and isinstance(content.get("classes"), list):
@@ -80,7 +81,7 @@ def read(contents: Contents) -> Reading:
     )
 
 
-def _classes(meta: Mapping[str, Any]) -> Classes:
+def _classes(meta: Values) -> Classes:
     colors = {
         str(c["title"]): _color(str(c.get("color", "#000000"))) for c in meta["classes"]
     }

@@ -24,6 +24,7 @@ from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.samples import INDICES, Content, Sample
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError, unknown
+from deeplab_tf.files import Json
 
 TITLE = "TensorFlow Datasets"
 OPTIONS = {
@@ -128,7 +129,7 @@ class TfdsSample(Sample):
             return content[:, :, 0]
         return content
 
-    def _example(self) -> dict[str, Any]:
+    def _example(self) -> Json:
         return _reader(self.place, self.keys).at(self.index)
 
 
@@ -139,9 +140,9 @@ class _Reader:
         self._place, self._keys = place, keys
         self._next = -1
         self._examples: Iterator[Any] = iter(())
-        self._last: dict[str, Any] = {}
+        self._last: Json = {}
 
-    def at(self, index: int) -> dict[str, Any]:
+    def at(self, index: int) -> Json:
         if index != self._next - 1:
             if index != self._next:
                 self._open(index)
@@ -154,7 +155,7 @@ class _Reader:
 
         source, source_dir, split = self._place
         builder = _builder(source, source_dir)
-        skip: dict[str, Any] = {}
+        skip: Json = {}
         for key in filter(None, self._keys):
             if isinstance(_features(builder)[key], tensorflow_datasets.features.Image):
                 _put(skip, key, tensorflow_datasets.decode.SkipDecoding())
@@ -196,12 +197,12 @@ def _builder(source: str, source_dir: str) -> Any:
     return builder
 
 
-def _features(builder: Any) -> dict[str, Any]:
+def _features(builder: Any) -> Json:
     """The builder's features by path."""
     return _flat(builder.info.features)
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def _flat(tree: Any, prefix: str = "") -> Json:
     if not hasattr(tree, "items"):  # a dictionary of values or of features
         return {prefix: tree}
     flat = {}
@@ -210,7 +211,7 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _put(tree: dict[str, Any], path: str, value: Any) -> None:
+def _put(tree: Json, path: str, value: Any) -> None:
     *above, last = path.split("/")
     for part in above:
         tree = tree.setdefault(part, {})

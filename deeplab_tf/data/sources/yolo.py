@@ -32,6 +32,7 @@ from deeplab_tf.data.conversion.regions import Region, draw, image_size
 from deeplab_tf.data.conversion.samples import FileSample, SampleError
 from deeplab_tf.data.conversion.splits import split_named
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import Json
 
 TITLE = "YOLO segmentation text files"
 _SPLITS = ("train", "val", "test")
@@ -48,7 +49,7 @@ def clues(contents: Contents) -> dict[str, bool]:
     }
 
 
-def _settings(contents: Contents) -> dict[str, Any] | None:
+def _settings(contents: Contents) -> Json | None:
     for path in sorted(contents.named(r".*\.ya?ml"), key=lambda p: (p.count("/"), p)):
         try:
             content = yaml.safe_load(read_text(contents.root / path))

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from deeplab_tf.files import Json
+
 Size = tuple[int, int]
 
 
@@ -21,7 +23,7 @@ class Runner(Protocol):
       model: the Keras model; None where the export is none.
     """
 
-    run: dict[str, Any]
+    run: Json
     names: Collection[str]
     sizes: tuple[Size, ...] = ()
     channels: int

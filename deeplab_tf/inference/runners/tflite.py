@@ -2,13 +2,14 @@
 
 import json
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from deeplab_tf import cli
+from deeplab_tf.files import Values
 from deeplab_tf.inference.runners import Runner, Size, tflite_file
 from deeplab_tf.runs import RUN_FILE
 
@@ -77,7 +78,7 @@ def _runner_size(runner: Any) -> Size:
     return _size(details)
 
 
-def _size(details: Mapping[str, Any]) -> Size:
+def _size(details: Values) -> Size:
     height, width = details["shape"][1:3]
     return int(height), int(width)
 
@@ -99,7 +100,7 @@ def _load(path: pathlib.Path, num_threads: int | None) -> Interpreter:
             return load(OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
 
 
-def _real(values: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
+def _real(values: np.ndarray, details: Values) -> np.ndarray:
     """The numbers that quantised values stand for."""
     scale, zero_point = details["quantization"]
     if not scale or values.dtype == np.float32:
