@@ -33,8 +33,10 @@ def differing(model, trained):
     }
 
 
-def test_a_run_gives_its_network_and_every_weight(run, trained):
-    assert not differing(deeplab_tf.DeepLabV3Plus(weights=run.path), trained)
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_a_run_gives_its_network_and_every_weight(run, trained, num_classes):
+    model = deeplab_tf.DeepLabV3Plus(weights=run.path, num_classes=num_classes)
+    assert not differing(model, trained)
 
 
 def test_other_classes_get_a_classifier_of_their_own_and_it_is_told(
