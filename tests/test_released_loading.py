@@ -1,5 +1,7 @@
 """One door for every trained network: what is loaded labels as its own model does."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import released_variables
@@ -10,7 +12,7 @@ from released_variables import Variables
 import deeplab_tf
 from deeplab_tf import runs
 from deeplab_tf.errors import UserError
-from deeplab_tf.inference import predictor
+from deeplab_tf.inference import exported, predictor
 from deeplab_tf.released import checkpoints, loading
 
 
@@ -71,6 +73,28 @@ def test_a_keras_file_from_elsewhere_has_its_classes_by_number(run, tmp_path):
     images = tiny_run.pictures(65, 65)
     labels = predictor.make_predictor(segmenter.model).labels(images)
     np.testing.assert_array_equal(segmenter(images), labels)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [(["logits"], 7), (["labels"], 255), (["features"], 0)]
+)
+def test_the_classes_of_a_file_from_elsewhere_are_counted(names, expected):
+    class Elsewhere:
+        channels, sizes, run = 3, ((8, 9),), {}
+
+        def __call__(self, images, wanted):
+            assert images.shape == (1, 8, 9, 3)
+            return {"logits": np.zeros((1, 8, 9, 7), np.float32)}
+
+    runner = Elsewhere()
+    runner.names = names
+    path = pathlib.Path("theirs.tflite")
+    opened = exported.Export(path=path, format="TFLite", runner=runner)
+    if expected:
+        assert loading._num_classes(opened) == expected
+    else:
+        with pytest.raises(UserError, match=r"must be labels, .* received features"):
+            loading._num_classes(opened)
 
 
 def test_what_released_files_are(run, checkpoint, tmp_path):

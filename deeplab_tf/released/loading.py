@@ -8,6 +8,7 @@ import numpy as np
 
 from deeplab_tf import runs
 from deeplab_tf.config.options import PredictOptions
+from deeplab_tf.data.dataset_info import IGNORE_LABEL
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import exported, segmenter
 from deeplab_tf.inference.segmenter import Segmenter
@@ -24,7 +25,7 @@ def load(source: str | pathlib.Path, **options: Any) -> Segmenter:
     Args:
       source: zoo:NAME (`zoo.MODELS` lists them); a TF1 checkpoint, archive or frozen
         graph; a run folder; a SavedModel of this project; a .tflite, .onnx or .keras
-        file. One from elsewhere gets its class names by their number: 21 are VOC's.
+        file. One from elsewhere gets class names by their number: 21 are VOC's.
       **options: of a run and of a released model, as in `segmenter.load`:
         output_stride, scales, flip, tile_size.
 
@@ -63,14 +64,16 @@ def is_released(source: str) -> bool:
 
 
 def _num_classes(opened: exported.Export) -> int:
-    """As many as the export has scores for a pixel of a black image."""
+    """The scores that the export gives for a pixel; of labels alone, all but void."""
     height, width = opened.sizes[0] if opened.sizes else (_TRIED, _TRIED)
     image = np.zeros((1, height, width, opened.runner.channels), np.uint8)
     try:
         return int(opened.probabilities(image).shape[-1])
     except (UserError, KeyError):
+        if "labels" in opened.runner.names:
+            return IGNORE_LABEL
         outputs = ", ".join(map(str, opened.runner.names))
         raise UserError(
-            f"{opened.path}: does not tell its classes, for it gives no logits or "
-            f"probabilities; its outputs are {outputs}."
+            f"{opened.path}: its outputs must be labels, logits or probabilities; "
+            f"received {outputs}."
         ) from None
