@@ -99,14 +99,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _is_below(name: Any, folder: pathlib.Path) -> bool:
+def _is_below(name: object, folder: pathlib.Path) -> bool:
     """Also true without a name: a full disk does not say which file it was."""
     if name is None:
         return True
     return isinstance(name, str) and pathlib.Path(name).is_relative_to(folder)
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
+def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

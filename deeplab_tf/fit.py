@@ -17,7 +17,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -60,7 +60,7 @@ class Step:
 
     title: str
     result: pathlib.Path
-    do: Callable[[], Any]
+    do: Callable[[], object]
 
 
 def fit(

@@ -4,7 +4,7 @@ What a stranger sends is looked at twice: its header before anything is decoded,
 a small file cannot ask for all the memory, and the pixels against the header.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -114,7 +114,9 @@ def check_size(
     )
 
 
-def after(value: tf.Tensor, condition: tf.Tensor, message: list[Any]) -> tf.Tensor:
+def after(
+    value: tf.Tensor, condition: tf.Tensor, message: Sequence[str | tf.Tensor]
+) -> tf.Tensor:
     """The value, to be had only where the condition holds.
 
     What reads it cannot start before: an assertion alone would not hold back the

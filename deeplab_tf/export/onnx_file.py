@@ -1,7 +1,7 @@
 """ONNX files: pictures of any size in, labels and logits out; the extra [onnx]."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -14,6 +14,9 @@ from deeplab_tf.network import folding
 from deeplab_tf.network.layers import atrous
 from deeplab_tf.network.quantized import quantize
 from deeplab_tf.runs import RUN_FILE, Run
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 18
 
@@ -61,7 +64,7 @@ def convert(model: keras.Model, run: Run) -> bytes:
     return converted.SerializeToString()
 
 
-def _pad_explicitly(graph: Any) -> None:
+def _pad_explicitly(graph: "onnx.GraphProto") -> None:
     """Writes the padding of atrous convolutions as numbers.
 
     ONNX Runtime refuses "SAME" together with a rate. At stride 1 and an odd kernel

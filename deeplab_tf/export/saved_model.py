@@ -9,7 +9,6 @@ config           -> run.json and the class names
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,7 +16,6 @@ import tensorflow as tf
 from deeplab_tf import files
 from deeplab_tf.data import records
 from deeplab_tf.export import encoded_image
-from deeplab_tf.files import Json
 from deeplab_tf.inference.freezing import freeze
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.inference.runners.saved_model import RUN_JSON
@@ -78,7 +76,7 @@ class Server(tf.Module):
         self._max_pixels = max_pixels
         self._least = run.config.model.padded_size or _LEAST
 
-    def signatures(self) -> Json:
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The concrete functions by signature name."""
         info = self._info
         pixel = tf.uint8 if info.bits == 8 else tf.float32
@@ -192,7 +190,9 @@ def _frozen_model(model: keras.Model) -> keras.Model:
 class _Function(keras.layers.Layer):
     """A frozen function from pictures to logits."""
 
-    def __init__(self, function: Any, num_classes: int) -> None:
+    def __init__(
+        self, function: tf.types.experimental.ConcreteFunction, num_classes: int
+    ) -> None:
         super().__init__(name="frozen")
         self._function = function
         self._num_classes = num_classes
@@ -200,7 +200,9 @@ class _Function(keras.layers.Layer):
     def call(self, pictures: tf.Tensor) -> tf.Tensor:
         return self._function(pictures)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(
+        self, input_shape: Sequence[int | None]
+    ) -> tuple[int | None, ...]:
         return (*input_shape[:3], self._num_classes)
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import tensorflow as tf
 from deeplab_tf.errors import UserError
 from deeplab_tf.files import Json, Values
 from deeplab_tf.inference.images import read
-from deeplab_tf.inference.predictor import label_type
+from deeplab_tf.inference.predictor import Images, label_type
 from deeplab_tf.inference.runners import Runner, Size
 from deeplab_tf.network import backbones
 from deeplab_tf.network.layers.resize import resize
@@ -72,13 +71,13 @@ class Export:
         """The size at which the export takes an image of this size."""
         return min(self.sizes, key=lambda own: _misfit(size, own), default=size)
 
-    def labels(self, images: Any) -> np.ndarray:
+    def labels(self, images: Images) -> np.ndarray:
         """As in `Predictor`."""
         name = "labels" if "labels" in self.runner.names else self._scores
         return np.stack([self._restored(*one) for one in self._each(images, {name})])
 
     def labels_and_confidence(
-        self, images: Any
+        self, images: Images
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """As in `Predictor`; confidence where it takes the size and gives scores."""
         names = {"labels", self._scores} & {*self.runner.names}
@@ -90,7 +89,7 @@ class Export:
         whole = len(confidences) == len(labels)
         return np.stack(labels), np.stack(confidences) if whole else None
 
-    def probabilities(self, images: Any) -> np.ndarray:
+    def probabilities(self, images: Images) -> np.ndarray:
         """As in `Predictor`; those of an image that was shrunk are scaled up.
 
         Raises:
@@ -112,7 +111,7 @@ class Export:
         known = (n for n in ("probabilities", "logits") if n in self.runner.names)
         return next(known, "")
 
-    def _each(self, images: Any, names: set[str]) -> Iterator[tuple[Outputs, Size]]:
+    def _each(self, images: Images, names: set[str]) -> Iterator[tuple[Outputs, Size]]:
         """Yields the outputs [h, w, ...] for each image, and its own size."""
         if getattr(images, "ndim", 4) != 4:
             raise UserError(

@@ -1,13 +1,14 @@
 """Weights as constants: what is run or exported and trains no more."""
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
 
-def freeze(function: tf.types.experimental.ConcreteFunction) -> Callable[..., Any]:
+def freeze(
+    function: tf.types.experimental.ConcreteFunction,
+) -> Callable[..., tf.Tensor]:
     """The function with its variables as constants.
 
     TensorFlow folds into the kernels what it can and reads no variable at each call:
@@ -22,7 +23,7 @@ def freeze(function: tf.types.experimental.ConcreteFunction) -> Callable[..., An
     frozen = convert_to_constants.convert_variables_to_constants_v2(function)
     structure = function.structured_outputs
 
-    def call(*inputs: tf.Tensor) -> Any:
+    def call(*inputs: tf.Tensor) -> tf.Tensor:
         return tf.nest.pack_sequence_as(structure, tf.nest.flatten(frozen(*inputs)))
 
     return call

@@ -7,9 +7,10 @@ the upper byte of 16 bits.
 
 import io
 import pathlib
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from deeplab_tf.data import records
@@ -17,10 +18,11 @@ from deeplab_tf.data.conversion import pictures
 from deeplab_tf.data.conversion.samples import SampleError
 from deeplab_tf.errors import UserError
 
+ImageLike = str | pathlib.Path | bytes | memoryview | Image.Image | ArrayLike
 _WHITE = 255
 
 
-def read(image: Any, channels: int, bits: int = 8) -> np.ndarray:
+def read(image: ImageLike, channels: int, bits: int = 8) -> np.ndarray:
     """An image as the network takes it.
 
     Args:
@@ -79,7 +81,7 @@ def _from_pillow(image: Image.Image, name: str, channels: int) -> np.ndarray:
     return np.asarray(changed).reshape(changed.height, changed.width, channels)
 
 
-def _from_array(image: Any, channels: int, bits: int) -> np.ndarray:
+def _from_array(image: ArrayLike, channels: int, bits: int) -> np.ndarray:
     try:
         array = np.asarray(image)
     except (ValueError, TypeError) as error:  # lists of several lengths
@@ -131,7 +133,7 @@ def _to_range(array: np.ndarray, bits: int) -> np.ndarray:
     return array.astype(np.uint8 if is_whole else np.float32)
 
 
-def _wrong(channels: int, shape: Any) -> UserError:
+def _wrong(channels: int, shape: Sequence[int]) -> UserError:
     return UserError(
         f"an image must be [height, width, {channels}], neither empty nor a batch; "
         f"received an array of shape {list(shape)}."

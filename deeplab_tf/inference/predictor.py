@@ -1,7 +1,7 @@
 """From images to labels: scales, flip, any size, one device or several."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import keras
 import numpy as np
@@ -12,6 +12,9 @@ from deeplab_tf.network.context.aspp import IMAGE_POOLING
 from deeplab_tf.network.layers.resize import resize
 
 PIXEL_TYPES = (tf.uint8, tf.float32)
+Images: TypeAlias = np.ndarray | tf.Tensor  # [B, H, W, C] in 0..255
+Compute = Callable[..., tf.Tensor]  # of images and means; or several tensors
+Key = tuple[str, tf.DType, int]  # of what is traced: name, pixel type, number of means
 
 
 class Predictor(Protocol):
@@ -22,17 +25,17 @@ class Predictor(Protocol):
         """The Keras model; None where there is none, as in a SavedModel."""
         ...
 
-    def labels(self, images: Any) -> np.ndarray:
+    def labels(self, images: Images) -> np.ndarray:
         """Images [B, H, W, C] in [0, 255] -> `label_type` [B, H, W]."""
         ...
 
     def labels_and_confidence(
-        self, images: Any
+        self, images: Images
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The labels and, where known, the winners' probabilities [B, H, W]."""
         ...
 
-    def probabilities(self, images: Any) -> Any:
+    def probabilities(self, images: Images) -> Images:
         """Images [B, H, W, C] in [0, 255] -> float32 [B, H, W, K]."""
         ...
 
@@ -67,7 +70,7 @@ class ModelPredictor:
         self._flip = flip
         self._frozen = frozen
         self._strategy = strategy
-        self._functions: dict[Any, Callable[..., Any]] = {}
+        self._functions: dict[Key, Compute] = {}
 
     def probabilities(
         self, images: tf.Tensor, means: Sequence[tf.Tensor] = ()
@@ -97,11 +100,11 @@ class ModelPredictor:
         stride = self.model.get_layer("padding").stride
         return [stride / scale for scale, _ in self._views()]
 
-    def labels(self, images: Any) -> np.ndarray:
+    def labels(self, images: Images) -> np.ndarray:
         """As in `Predictor`."""
         return self._apply(self._labels, images).numpy()
 
-    def labels_and_confidence(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    def labels_and_confidence(self, images: Images) -> tuple[np.ndarray, np.ndarray]:
         """As in `Predictor`."""
         labels, confidence = self._apply(self._labels_and_confidence, images)
         return labels.numpy(), confidence.numpy()
@@ -145,9 +148,7 @@ class ModelPredictor:
         above = logits - tf.reduce_max(logits, -1, keepdims=True)
         return _highest(logits), 1.0 / tf.reduce_sum(tf.exp(above), -1)
 
-    def _apply(
-        self, function: Callable[..., Any], images: Any, *means: tf.Tensor
-    ) -> Any:
+    def _apply(self, function: Compute, images: Images, *means: tf.Tensor) -> tf.Tensor:
         images = tf.convert_to_tensor(images)
         if images.dtype not in PIXEL_TYPES:
             images = tf.cast(images, tf.float32)
@@ -157,8 +158,8 @@ class ModelPredictor:
         return _on_replicas(self._strategy, traced, images, *means)
 
     def _function(
-        self, function: Callable[..., Any], dtype: tf.DType, means: Sequence[tf.Tensor]
-    ) -> Callable[..., Any]:
+        self, function: Compute, dtype: tf.DType, means: Sequence[tf.Tensor]
+    ) -> Compute:
         """The function traced once for all sizes."""
         key = (function.__name__, dtype, len(means))
         if key not in self._functions:
@@ -166,8 +167,8 @@ class ModelPredictor:
         return self._functions[key]
 
     def _traced(
-        self, function: Callable[..., Any], dtype: tf.DType, means: Sequence[tf.Tensor]
-    ) -> Callable[..., Any]:
+        self, function: Compute, dtype: tf.DType, means: Sequence[tf.Tensor]
+    ) -> Compute:
         strategy = self._strategy
         if strategy is not None:
             return tf.function(
@@ -241,10 +242,10 @@ def _highest(scores: tf.Tensor) -> tf.Tensor:
 
 def _on_replicas(
     strategy: tf.distribute.Strategy,
-    function: Callable[..., Any],
+    function: Compute,
     images: tf.Tensor,
     *means: tf.Tensor,
-) -> Any:
+) -> tf.Tensor:
     """Splits the batch, repeating the last image where it does not go even."""
     count, replicas = len(images), strategy.num_replicas_in_sync
     padding = -count % replicas

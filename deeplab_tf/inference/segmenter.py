@@ -18,6 +18,7 @@ from deeplab_tf.config.options import PredictOptions
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import coloring, exported, images, tiling
+from deeplab_tf.inference.images import ImageLike
 from deeplab_tf.inference.predictor import Predictor
 
 
@@ -56,7 +57,7 @@ class Segmenter:
             return [self.predict(image) for image in images]
         return self.predict(images)
 
-    def predict(self, image: Any) -> np.ndarray:
+    def predict(self, image: ImageLike) -> np.ndarray:
         """Class of each pixel, [H, W].
 
         Args:
@@ -69,7 +70,7 @@ class Segmenter:
         return self._predict.labels(self._array(image)[None])[0]
 
     def predict_with_confidence(
-        self, image: Any
+        self, image: ImageLike
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The classes and, where the model tells, the winner's probability [H, W]."""
         labels, confidence = self._predict.labels_and_confidence(
@@ -77,18 +78,18 @@ class Segmenter:
         )
         return labels[0], None if confidence is None else confidence[0]
 
-    def draw(self, image: Any) -> Image.Image:
+    def draw(self, image: ImageLike) -> Image.Image:
         """The image with the classes' colours over it."""
         array = self._array(image)
         colors = coloring.colorize(self.predict(array), self.info.colormap)
         shown = coloring.as_rgb(np.clip(np.round(array), 0, 255).astype(np.uint8))
         return Image.fromarray(coloring.overlay(shown, colors))
 
-    def _array(self, image: Any) -> np.ndarray:
+    def _array(self, image: ImageLike) -> np.ndarray:
         return images.read(image, self.info.channels, self.info.bits)
 
 
-def _is_image(value: Any) -> bool:
+def _is_image(value: object) -> bool:
     """Whether it is an image by itself, and not the rows of one."""
     kinds = str | bytes | pathlib.Path | Image.Image
     return isinstance(value, kinds) or (

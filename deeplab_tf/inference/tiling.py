@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ from deeplab_tf import runs
 from deeplab_tf.config.options import MIN_TILE, PredictOptions
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference.predictor import (
+    Images,
     ModelPredictor,
     Predictor,
     label_type,
@@ -53,17 +53,17 @@ class TiledPredictor:
         """As in `Predictor`."""
         return self.predict.model
 
-    def labels(self, images: Any) -> np.ndarray:
+    def labels(self, images: Images) -> np.ndarray:
         """As in `Predictor`."""
         return self.labels_and_confidence(images)[0]
 
-    def labels_and_confidence(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    def labels_and_confidence(self, images: Images) -> tuple[np.ndarray, np.ndarray]:
         """The labels and the winners' blended probabilities, float32 [B, H, W]."""
         results = [self._one(image) for image in np.asarray(images)]
         labels, confidence = zip(*results, strict=True)
         return np.stack(labels), np.stack(confidence)
 
-    def probabilities(self, images: Any) -> np.ndarray:
+    def probabilities(self, images: Images) -> np.ndarray:
         """As in `Predictor`; all of them are held at once."""
         return np.stack(
             [
@@ -90,7 +90,7 @@ class TiledPredictor:
         )
         if len(rows) == len(columns) == 1:
             return []
-        sums: list[Any] = []
+        sums: list[tf.Tensor] = []
         for (top, down), (left, across) in itertools.product(rows, columns):
             tile = image[None, top : top + len(down), left : left + len(across)]
             maps = self.predict.features(tf.constant(tile))

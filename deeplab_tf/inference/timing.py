@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeplab_tf.errors import UserError
 from deeplab_tf.files import Json
+
+if TYPE_CHECKING:
+    from deeplab_tf.inference.exported import Export
 
 WARM_UP = 2
 _CODE = "from deeplab_tf.inference import timing; timing.child()"
@@ -46,12 +49,12 @@ def measure(
 
 
 def _open(
-    opener: Callable[[str, int], Any],
+    opener: Callable[[str, int], "Export"],
     path: str,
     size: tuple[int, int],
     channels: int,
     num_threads: int,
-) -> Callable[[], Any]:
+) -> Callable[[], object]:
     opened = opener(path, num_threads)
     height, width = opened.nearest_size(size)
     image = random_picture(height, width, channels)
@@ -59,7 +62,7 @@ def _open(
 
 
 def in_fresh_process(
-    prepare: Callable[[], Callable[[], Any]], num_threads: int, runs: int, name: str
+    prepare: Callable[[], Callable[[], object]], num_threads: int, runs: int, name: str
 ) -> Json:
     """Times a call, and takes the memory that no other computation has used before.
 
@@ -138,7 +141,7 @@ def random_picture(height: int, width: int, channels: int) -> np.ndarray:
 
 
 def milliseconds(
-    calls: Mapping[str, Callable[[], Any]], runs: int
+    calls: Mapping[str, Callable[[], object]], runs: int
 ) -> dict[str, list[float]]:
     """Times several calls in turns, so that a busy spell hits all of them."""
     times: dict[str, list[float]] = {name: [] for name in calls}

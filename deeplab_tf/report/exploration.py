@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from deeplab_tf import cli, runs
 from deeplab_tf.data.dataset_info import DatasetInfo
@@ -114,7 +113,7 @@ def explore(
 
 def _prepare(
     run_dir: str, setting: Setting, size: tuple[int, int]
-) -> Callable[[], Any]:
+) -> Callable[[], object]:
     """The call that is timed, in the process that does it."""
     run = runs.open_run(run_dir)
     model = runs.load_model(run, output_stride=setting.output_stride)

@@ -29,7 +29,7 @@ _PAGE_COLORS = {
     "var(--soft)": "#00000b",
     "var(--card)": "#00000c",
 }
-_STYLE: dict[Any, Any] = {
+_STYLE: dict[Any, object] = {
     "svg.fonttype": "none",  # text stays text, in the page's own font
     "text.parse_math": False,
     "axes.autolimit_mode": "round_numbers",

@@ -9,7 +9,6 @@ import functools
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jinja2
 import numpy as np
@@ -19,7 +18,7 @@ _JPEG_QUALITY = 84
 _NOTHING = "\N{EM DASH}"
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, **values: object) -> str:
     """Fills in a file of the templates folder; what is missing raises an error."""
     return _environment().get_template(template).render(values) + "\n"
 
@@ -54,7 +53,7 @@ def interval(
     return between.join(number(bound, form) for bound in bounds)
 
 
-def words(value: Any) -> str:
+def words(value: object) -> str:
     """A setting or a fact to be read; lists and mappings without brackets."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {entry}" for key, entry in value.items())

@@ -154,6 +154,6 @@ def _read_log(path: pathlib.Path) -> list[Json]:
     return [line for line in lines if isinstance(line, dict) and "step" in line]
 
 
-def _known(value: Any) -> Any:
+def _known(value: object) -> Any:
     """The value with None for NaN, which older versions wrote for scores of nothing."""
     return json.loads(json.dumps(value), parse_constant=lambda _: None)

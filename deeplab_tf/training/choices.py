@@ -8,7 +8,6 @@ reason for it. What was given always stays.
 import dataclasses
 import statistics
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
@@ -33,7 +32,7 @@ class Choice:
     """
 
     name: str
-    value: Any
+    value: object
     reason: str
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import tensorflow as tf
@@ -124,7 +124,7 @@ class RunLog:
         ]
 
     def _write(
-        self, step: int, group: str, values: dict[str, float | None], **more: Any
+        self, step: int, group: str, values: dict[str, float | None], **more: object
     ) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, **values, **more}) + "\n")

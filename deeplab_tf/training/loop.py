@@ -3,7 +3,6 @@
 import contextlib
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -29,7 +28,7 @@ from deeplab_tf.training import (
 from deeplab_tf.training.log import RunLog
 from deeplab_tf.training.post_mortem import weights_not_finite
 from deeplab_tf.training.recovery import Recovery
-from deeplab_tf.training.step import Batch, make_steps
+from deeplab_tf.training.step import Batch, Steps, make_steps
 from deeplab_tf.training.train_state import TrainState
 
 
@@ -168,7 +167,7 @@ class _Loop:
         self._callbacks.on_train_end()
         return self._result
 
-    def _call(self, steps: Any, batches: Iterator[Batch]) -> None:
+    def _call(self, steps: Steps, batches: Iterator[Batch]) -> None:
         before = self._state.step_number
         count = self._call_length(before)
         self._callbacks.on_train_batch_begin(before)

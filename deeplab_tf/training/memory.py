@@ -5,7 +5,6 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -52,7 +51,7 @@ class Need:
     """
 
     model: keras.Model
-    variables: Sequence[Any]
+    variables: Sequence[keras.Variable]
     replicas: int = 1
 
     def bytes(self, pictures: int, crop_size: tuple[int, ...]) -> int:

@@ -2,13 +2,15 @@
 
 import ast
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 import keras
+import tensorflow as tf
 
 from deeplab_tf.config import Optimizer
 from deeplab_tf.errors import UserError
-from deeplab_tf.files import Json
+
+T = TypeVar("T")
 
 # These take the decay away from the weights themselves (Loshchilov and Hutter 2019).
 # With the others it is part of the gradient, as L2 regularisation is.
@@ -18,7 +20,7 @@ DECOUPLED = ("adamw", "lion")
 def make_optimizer(
     settings: Optimizer,
     *,
-    learning_rate: Any,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
     weight_decay: float,
     variables: Sequence[keras.Variable],
     decayed: Sequence[keras.Variable],
@@ -67,13 +69,18 @@ def make_optimizer(
 
 def _with_summed_gradients(kind: type, rate_factors: Sequence[float]) -> type:
     class Summed(kind):
-        def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        def _all_reduce_sum_gradients(self, grads_and_vars: T) -> T:
             return grads_and_vars
 
-        def _apply_weight_decay(self, variables: Any) -> None:
+        def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
             """Nothing: Keras would take it at the full rate, whatever the factors."""
 
-        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
+        def update_step(
+            self,
+            gradient: tf.Tensor,
+            variable: keras.Variable,
+            learning_rate: tf.Tensor,
+        ) -> None:
             if rate_factors:
                 index = self._get_variable_index(variable)
                 learning_rate = learning_rate * rate_factors[index]
@@ -82,12 +89,12 @@ def _with_summed_gradients(kind: type, rate_factors: Sequence[float]) -> type:
                     learning_rate * self.weight_decay, variable.dtype
                 )
                 self.assign_sub(variable, variable * share)
-            return super().update_step(gradient, variable, learning_rate)
+            super().update_step(gradient, variable, learning_rate)
 
     return Summed
 
 
-def _parse(arguments: str) -> Json:
+def _parse(arguments: str) -> dict[str, object]:
     """ "a=1,b=True" as a dictionary, by Python's own grammar of calls."""
     try:
         call = ast.parse(f"f({arguments})", mode="eval").body

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import pathlib
-from typing import Any
 
 import keras
 import numpy as np
@@ -205,5 +204,5 @@ def _largest(state: TrainState, count: int = 5) -> dict[str, float]:
     return {path: finite[path] for path in top}
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
     return bool(tf.reduce_all(tf.math.is_finite(tf.cast(value, tf.float32))))

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -44,7 +43,7 @@ SCHEDULES: Mapping[str, Course] = {
 }
 
 
-def learning_rate(settings: Optimizer, steps: int, step: Any) -> tf.Tensor:
+def learning_rate(settings: Optimizer, steps: int, step: int | tf.Tensor) -> tf.Tensor:
     """The rate of a step: a linear warm-up, then the course that the settings name.
 
     Args:

@@ -1,13 +1,12 @@
 """One training step on tf.distribute: gradients, their checks, the update."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
+import keras
 import tensorflow as tf
 
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
-from deeplab_tf.files import Json
 from deeplab_tf.network.deeplab import weight_decay_variables
 from deeplab_tf.training import distribution, recipe
 from deeplab_tf.training.losses.pixels import total_loss
@@ -95,7 +94,7 @@ def _take(
 
 
 def _skip(
-    state: TrainState, statistics: list[Any], before: list[tf.Tensor]
+    state: TrainState, statistics: list[keras.Variable], before: list[tf.Tensor]
 ) -> tf.Tensor:
     """Takes back what the forward pass moved, and counts the bad step."""
     for variable, value in zip(statistics, before, strict=True):
@@ -164,7 +163,7 @@ class GradientComputer:
         So the result is that of the whole batch, whatever the parts hold. Each term
         beyond the first costs a further backward pass.
         """
-        totals: Json = {}
+        totals: dict[str, Gradients] = {}
         for part in _split(batch, parts):
             with tf.GradientTape(persistent=True) as tape:
                 terms = self._terms(part)
@@ -208,10 +207,10 @@ class GradientComputer:
         # Stopped: see layers.sum_over_replicas.
         return context.all_reduce(_SUM, [tf.stop_gradient(value) for value in values])
 
-    def _variables(self) -> list[Any]:
+    def _variables(self) -> list[keras.Variable]:
         return self._state.model.trainable_variables
 
-    def _values(self) -> list[Any]:
+    def _values(self) -> list[tf.Variable]:
         return [variable.value for variable in self._variables()]
 
 
@@ -246,7 +245,7 @@ def _average(state: TrainState, decay: float) -> None:
         average.value.assign(mixed)
 
 
-def _first(strategy: tf.distribute.Strategy, value: Any) -> tf.Tensor:
+def _first(strategy: tf.distribute.Strategy, value: tf.Tensor) -> tf.Tensor:
     """A value that is the same in all replicas."""
     return strategy.experimental_local_results(value)[0]
 

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from deeplab_tf.data.conversion.pictures import ORIENTATION
 from deeplab_tf.data.conversion.runs import brush_runs, coco_runs, list_runs
 from deeplab_tf.data.conversion.samples import FileSample, SampleError
+from deeplab_tf.files import Json
 
 Size = tuple[int, int]  # height, width
 _LINE_WIDTH = 10  # labelme's, in pixels
@@ -121,11 +122,14 @@ def _painted(size: Size, paint: Callable[[ImageDraw.ImageDraw], object]) -> np.n
     return np.asarray(canvas)
 
 
-def _pairs(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+Points = Sequence[Sequence[float]]
+
+
+def _pairs(points: Points) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y, *_ in points]
 
 
-def _polygon(size: Size, points: Any) -> np.ndarray:
+def _polygon(size: Size, points: Points) -> np.ndarray:
     """Points [x, y] in pixels."""
     corners = _pairs(points)
     if len(corners) < 3:
@@ -133,14 +137,14 @@ def _polygon(size: Size, points: Any) -> np.ndarray:
     return _painted(size, lambda d: d.polygon(corners, fill=1, outline=1))
 
 
-def _rectangle(size: Size, points: Any) -> np.ndarray:
+def _rectangle(size: Size, points: Points) -> np.ndarray:
     """Two opposite corners."""
     corners = np.array(_pairs(points))
     box = (*corners.min(0).tolist(), *corners.max(0).tolist())
     return _painted(size, lambda d: d.rectangle(box, fill=1, outline=1))
 
 
-def _circle(size: Size, points: Any) -> np.ndarray:
+def _circle(size: Size, points: Points) -> np.ndarray:
     """Centre, and a point of the rim."""
     (x, y), (rim_x, rim_y) = _pairs(points)
     radius = float(np.hypot(x - rim_x, y - rim_y))
@@ -148,12 +152,12 @@ def _circle(size: Size, points: Any) -> np.ndarray:
     return _painted(size, lambda d: d.ellipse(box, fill=1, outline=1))
 
 
-def _line(size: Size, points: Any) -> np.ndarray:
+def _line(size: Size, points: Points) -> np.ndarray:
     corners = _pairs(points)
     return _painted(size, lambda d: d.line(corners, fill=1, width=_LINE_WIDTH))
 
 
-def _points(size: Size, points: Any) -> np.ndarray:
+def _points(size: Size, points: Points) -> np.ndarray:
     radius = _POINT_RADIUS
 
     def paint(canvas: ImageDraw.ImageDraw) -> None:
@@ -164,7 +168,7 @@ def _points(size: Size, points: Any) -> np.ndarray:
     return _painted(size, paint)
 
 
-def _with_holes(size: Size, rings: Any) -> np.ndarray:
+def _with_holes(size: Size, rings: Sequence[Points]) -> np.ndarray:
     """The first ring without the others."""
     inside = _polygon(size, rings[0]).copy()
     for ring in rings[1:]:
@@ -172,7 +176,7 @@ def _with_holes(size: Size, rings: Any) -> np.ndarray:
     return inside
 
 
-def _fractions(size: Size, points: Any) -> np.ndarray:
+def _fractions(size: Size, points: Points) -> np.ndarray:
     """A polygon whose points are fractions of width and height."""
     return _scaled(size, np.array(points, float) * (size[1], size[0]))
 
@@ -185,14 +189,14 @@ def _scaled(size: Size, points: np.ndarray) -> np.ndarray:
     return _polygon(size, points.round(3).tolist())
 
 
-def _turned_box(size: Size, values: Any) -> np.ndarray:
+def _turned_box(size: Size, values: Sequence[float]) -> np.ndarray:
     """x, y, width, height as fractions, turned by degrees about the first corner."""
     x, y, width, height, degrees = values
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
     return _turned(size, corners, (x, y), degrees)
 
 
-def _ellipse(size: Size, values: Any) -> np.ndarray:
+def _ellipse(size: Size, values: Sequence[float]) -> np.ndarray:
     """Centre and radii as fractions, turned by degrees."""
     x, y, radius_x, radius_y, degrees = values
     turn = np.linspace(0, 2 * np.pi, 181)[:-1]
@@ -209,7 +213,7 @@ def _turned(
     return _scaled(size, (points * scale) @ turn + origin * scale)
 
 
-def _bitmap(size: Size, data: Any) -> np.ndarray:
+def _bitmap(size: Size, data: tuple[str, Sequence[float]]) -> np.ndarray:
     """A PNG, base64 and perhaps compressed once more, at an origin [x, y]."""
     text, (left, top) = data
     raw = base64.b64decode(text, validate=False)
@@ -231,7 +235,7 @@ def _placed(size: Size, pixels: np.ndarray, left: int, top: int) -> np.ndarray:
     return inside
 
 
-def _coco(size: Size, segmentation: Any) -> np.ndarray:
+def _coco(size: Size, segmentation: Json | list[list[float]]) -> np.ndarray:
     """Polygons, or run lengths as a list or a string."""
     if isinstance(segmentation, dict):
         return coco_runs(size, segmentation)

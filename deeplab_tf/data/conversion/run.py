@@ -5,7 +5,6 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Sequence
-from typing import Any
 
 from deeplab_tf import files
 from deeplab_tf.data import dataset_info, sources
@@ -40,7 +39,7 @@ def convert(
     skip_bad: bool = False,
     audit_only: bool = False,
     beam_flags: Sequence[str] | None = None,
-    **options: Any,
+    **options: object,
 ) -> DatasetInfo:
     """Turns a folder of labelled pictures into TFRecord shards with a dataset.json.
 

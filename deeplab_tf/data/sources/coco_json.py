@@ -10,7 +10,6 @@ Splits: from the names of the files (instances_val.json) or their folders (valid
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from deeplab_tf.data.conversion.class_tables import Classes
 from deeplab_tf.data.conversion.contents import Contents
@@ -42,7 +41,7 @@ def clues(contents: Contents) -> dict[str, bool]:
     }
 
 
-def _is_coco(content: Any) -> bool:
+def _is_coco(content: object) -> bool:
     return isinstance(content, dict) and all(
         isinstance(content.get(key), list)
         for key in ("images", "annotations", "categories")

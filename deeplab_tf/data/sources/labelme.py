@@ -45,7 +45,7 @@ def clues(contents: Contents) -> dict[str, bool]:
     }
 
 
-def is_labelme(content: Any) -> bool:
+def is_labelme(content: object) -> bool:
     """Whether a JSON file is one of labelme's."""
     return (
         isinstance(content, dict)

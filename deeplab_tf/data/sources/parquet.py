@@ -9,8 +9,8 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.mask_classes import read_masks
@@ -18,6 +18,10 @@ from deeplab_tf.data.conversion.reading import UNDIVIDED, Reading
 from deeplab_tf.data.conversion.samples import Content, Sample, SampleError
 from deeplab_tf.data.conversion.splits import split_in
 from deeplab_tf.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from pyarrow import ChunkedArray
+    from pyarrow.parquet import ParquetFile
 
 TITLE = "Hugging Face parquet files"
 OPTIONS = {
@@ -59,7 +63,7 @@ def read(
 
 
 @functools.lru_cache(maxsize=1)
-def _open(path: str) -> Any:
+def _open(path: str) -> "ParquetFile":
     try:
         from pyarrow import parquet
     except ImportError:
@@ -72,7 +76,7 @@ def _open(path: str) -> Any:
         raise UserError(f"{path}: cannot be read as parquet ({error}).") from None
 
 
-def _columns(path: str, file: Any, image: str, label: str) -> tuple[str, str]:
+def _columns(path: str, file: "ParquetFile", image: str, label: str) -> tuple[str, str]:
     """The columns of images and masks: as the file's features tell, or by name."""
     columns = _image_columns(file)
     for named in filter(None, (image, label)):
@@ -83,7 +87,7 @@ def _columns(path: str, file: Any, image: str, label: str) -> tuple[str, str]:
     return image, label or _only(path, others, _LABELS, "--label_column")
 
 
-def _image_columns(file: Any) -> list[str]:
+def _image_columns(file: "ParquetFile") -> list[str]:
     """Columns with bytes of image files."""
     schema = file.schema_arrow
     facts = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -96,7 +100,7 @@ def _image_columns(file: Any) -> list[str]:
     ]
 
 
-def _only(path: str, columns: list[str], usual: Any, flag: str) -> str:
+def _only(path: str, columns: list[str], usual: Iterable[str], flag: str) -> str:
     known = [name for name in usual if name in columns]
     if known or len(columns) == 1:
         return (known or columns)[0]
@@ -105,7 +109,7 @@ def _only(path: str, columns: list[str], usual: Any, flag: str) -> str:
 
 
 def _samples(
-    contents: Contents, path: str, file: Any, columns: tuple[str, str]
+    contents: Contents, path: str, file: "ParquetFile", columns: tuple[str, str]
 ) -> Iterator["ParquetSample"]:
     stem = pathlib.PurePath(path).stem
     for group in range(file.num_row_groups):
@@ -163,5 +167,5 @@ class ParquetSample(Sample):
 
 
 @functools.lru_cache(maxsize=2)
-def _group(path: str, group: int, column: str) -> Any:
+def _group(path: str, group: int, column: str) -> "ChunkedArray":
     return _open(path).read_row_group(group, columns=[column]).column(0)

@@ -8,8 +8,7 @@ in its order. Data sets called train, val, test are splits.
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -49,7 +48,7 @@ def _meta(contents: Contents) -> Json | None:
     return None
 
 
-def _is_annotation(content: Any) -> bool:
+def _is_annotation(content: object) -> bool:
     return (
         isinstance(content, dict)
         and isinstance(content.get("objects"), list)
@@ -141,7 +140,7 @@ class SuperviselySample(FileSample):
         return draw(regions, size, self.label_name)
 
 
-def _regions(objects: Any, numbers: Mapping[str, int]) -> Iterator[Region]:
+def _regions(objects: Iterable[Values], numbers: Mapping[str, int]) -> Iterator[Region]:
     for one in objects:
         label = numbers[one["classTitle"]]
         bitmap, points = one.get("bitmap"), one.get("points") or {}

@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from deeplab_tf.data.conversion.samples import INDICES, Content, Sample
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError, unknown
 from deeplab_tf.files import Json
+
+if TYPE_CHECKING:
+    from tensorflow_datasets.core import DatasetBuilder
 
 TITLE = "TensorFlow Datasets"
 OPTIONS = {
@@ -174,7 +177,7 @@ _reader = functools.lru_cache(maxsize=1)(_Reader)
 
 
 @functools.cache
-def _builder(source: str, source_dir: str) -> Any:
+def _builder(source: str, source_dir: str) -> "DatasetBuilder":
     cli.import_tensorflow()
     import tensorflow_datasets
 
@@ -197,7 +200,7 @@ def _builder(source: str, source_dir: str) -> Any:
     return builder
 
 
-def _features(builder: Any) -> Json:
+def _features(builder: "DatasetBuilder") -> Json:
     """The builder's features by path."""
     return _flat(builder.info.features)
 
@@ -211,14 +214,14 @@ def _flat(tree: Any, prefix: str = "") -> Json:
     return flat
 
 
-def _put(tree: Json, path: str, value: Any) -> None:
+def _put(tree: Json, path: str, value: object) -> None:
     *above, last = path.split("/")
     for part in above:
         tree = tree.setdefault(part, {})
     tree[last] = value
 
 
-def _find_keys(builder: Any, image_key: str, label_key: str) -> Keys:
+def _find_keys(builder: "DatasetBuilder", image_key: str, label_key: str) -> Keys:
     features = _features(builder)
     for key in filter(None, (image_key, label_key)):
         if key not in features:
@@ -236,12 +239,12 @@ def _find_keys(builder: Any, image_key: str, label_key: str) -> Keys:
     )
 
 
-def _only(builder: Any, found: list[str], flag: str) -> str:
+def _only(builder: "DatasetBuilder", found: list[str], flag: str) -> str:
     if len(found) != 1:
         choice = ", ".join(found) or "nothing fits"
         raise UserError(f"{builder.name}: choose by {flag}: {choice}.")
     return found[0]
 
 
-def _content(value: Any) -> Content:
+def _content(value: object) -> Content:
     return value if isinstance(value, bytes | np.ndarray) else np.asarray(value)

@@ -10,7 +10,6 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import yaml
@@ -32,7 +31,7 @@ from deeplab_tf.data.conversion.regions import Region, draw, image_size
 from deeplab_tf.data.conversion.samples import FileSample, SampleError
 from deeplab_tf.data.conversion.splits import split_named
 from deeplab_tf.errors import UserError
-from deeplab_tf.files import Json
+from deeplab_tf.files import Json, Values
 
 TITLE = "YOLO segmentation text files"
 _SPLITS = ("train", "val", "test")
@@ -89,7 +88,7 @@ def read(contents: Contents) -> Reading:
     )
 
 
-def _images(contents: Contents, settings: Any) -> Iterator[tuple[str, str]]:
+def _images(contents: Contents, settings: Values) -> Iterator[tuple[str, str]]:
     """Split and path of each picture: by the lists of data.yaml, else by folders."""
     by_list = _listed(contents, settings)
     for image in contents.images:
@@ -102,7 +101,7 @@ def _images(contents: Contents, settings: Any) -> Iterator[tuple[str, str]]:
             yield named, image
 
 
-def _listed(contents: Contents, settings: Any) -> dict[str, str]:
+def _listed(contents: Contents, settings: Values) -> dict[str, str]:
     """Pictures by split, where data.yaml names text files of them."""
     found: dict[str, str] = {}
     for split in _SPLITS:

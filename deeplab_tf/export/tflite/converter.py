@@ -4,7 +4,6 @@ import json
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -87,7 +86,7 @@ def convert(
     return _complete(content, run, output_type, len(sizes))
 
 
-def _run(converter: Any, quantize: str) -> bytes:
+def _run(converter: tf.lite.TFLiteConverter, quantize: str) -> bytes:
     try:
         return converter.convert()
     except (RuntimeError, ConverterError) as error:
@@ -118,7 +117,9 @@ def _complete(content: bytes, run: Run, output_type: str, num_subgraphs: int) ->
     return inspection.attach(inspection.add_metadata(content, metadata), texts)
 
 
-def _set_kind(converter: Any, quantize: str, output_type: str) -> None:
+def _set_kind(
+    converter: tf.lite.TFLiteConverter, quantize: str, output_type: str
+) -> None:
     """Sets the converter's many options for one of KINDS."""
     operations = tf.lite.OpsSet
     if quantize != "none":
@@ -162,7 +163,9 @@ def signature_name(size: Size, sizes: Sequence[Size]) -> str:
     return "serving_default" if len(sizes) == 1 else f"size_{size[0]}x{size[1]}"
 
 
-def _function(network: keras.Model, size: Size, output_type: str) -> Any:
+def _function(
+    network: keras.Model, size: Size, output_type: str
+) -> tf.types.experimental.ConcreteFunction:
     """The frozen function of one size, wrapped so that its output has a name."""
     spec = tf.TensorSpec([1, *size, network.input_shape[-1]], tf.float32, "pictures")
 

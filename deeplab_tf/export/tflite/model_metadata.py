@@ -85,7 +85,7 @@ def _floats(*values: float) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-def _write(builder: Any, value: Any) -> int:
+def _write(builder: flatbuffers.Builder, value: Any) -> int:
     """Writes a string, vector or table; returns its place in the buffer."""
     if isinstance(value, str):
         return builder.CreateString(value)
@@ -96,7 +96,7 @@ def _write(builder: Any, value: Any) -> int:
     return _write_table(builder, value)
 
 
-def _write_vector(builder: Any, tables: Sequence[Table]) -> int:
+def _write_vector(builder: flatbuffers.Builder, tables: Sequence[Table]) -> int:
     places = [_write(builder, table) for table in tables]
     builder.StartVector(4, len(places), 4)
     for place in reversed(places):
@@ -104,7 +104,7 @@ def _write_vector(builder: Any, tables: Sequence[Table]) -> int:
     return builder.EndVector()
 
 
-def _write_table(builder: Any, fields: Table) -> int:
+def _write_table(builder: flatbuffers.Builder, fields: Table) -> int:
     # What a field points to must be written before the table begins.
     places = [
         None

@@ -1,7 +1,7 @@
 """One file a format of exported models: how it is run."""
 
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -39,6 +39,6 @@ class Runner(Protocol):
         """
         ...
 
-    def infer(self, images: np.ndarray) -> Any:
+    def infer(self, images: np.ndarray) -> object:
         """Runs it once as a server would, for timing."""
         ...

@@ -3,7 +3,6 @@
 import json
 import pathlib
 from collections.abc import Collection
-from typing import Any
 
 import keras
 import numpy as np
@@ -36,6 +35,6 @@ class KerasRunner(Runner):
         logits = self.model(tf.cast(images, tf.float32), training=False)
         return {"logits": np.asarray(logits)}
 
-    def infer(self, images: np.ndarray) -> Any:
+    def infer(self, images: np.ndarray) -> object:
         """As in `Runner`."""
         return self._predict.labels(images)

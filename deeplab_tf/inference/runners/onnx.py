@@ -3,7 +3,6 @@
 import json
 import pathlib
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 
@@ -39,7 +38,7 @@ class ONNXRunner(Runner):
         outputs = self._session.run(names, {self._input.name: self._prepare(images)})
         return dict(zip(names, outputs, strict=True))
 
-    def infer(self, images: np.ndarray) -> Any:
+    def infer(self, images: np.ndarray) -> object:
         """As in `Runner`."""
         return self(images, ["labels"])
 

@@ -2,7 +2,6 @@
 
 import pathlib
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -46,7 +45,7 @@ class SavedModelRunner(Runner):
             outputs |= self._signatures[signature](pictures=self._prepare(images))
         return {name: outputs[name].numpy() for name in names}
 
-    def infer(self, images: np.ndarray) -> Any:
+    def infer(self, images: np.ndarray) -> object:
         """As in `Runner`."""
         return self._signatures["serving_default"](pictures=self._prepare(images))
 

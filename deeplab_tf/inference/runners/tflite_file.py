@@ -2,7 +2,6 @@
 
 import pathlib
 import zipfile
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -54,7 +53,7 @@ def normalization(metadata: bytes | None) -> tuple[np.ndarray, np.ndarray]:
     return nothing
 
 
-def _tables(table: Any, slot: int) -> list[Any]:
+def _tables(table: Reader, slot: int) -> list[Reader]:
     """The tables of a vector, the field in `slot`."""
     offset = table.Offset(4 + 2 * slot)
     if not offset:
@@ -63,6 +62,6 @@ def _tables(table: Any, slot: int) -> list[Any]:
     return [Reader(table.Bytes, table.Indirect(first + 4 * i)) for i in range(count)]
 
 
-def _vector(table: Any, slot: int) -> np.ndarray:
+def _vector(table: Reader, slot: int) -> np.ndarray:
     """The float32 vector in `slot`."""
     return table.GetVectorAsNumpy(Float32, table.Offset(4 + 2 * slot))
