@@ -9,6 +9,7 @@ from deeplab_tf.runs import Run
 
 _WEAK = 0.5  # IoU below which a class is named
 _FEW_PIXELS = 0.01  # of the training pixels
+_PASSES = 50  # over the images, below which a network has hardly learnt
 
 _TEXT = """# {name}: a DeepLabv3+ model of {classes} classes
 
@@ -71,7 +72,7 @@ def render(folder: pathlib.Path, run: Run, scores: Values) -> str:
         miou=_score(scores["miou"]),
         accuracy=_percent(scores["pixel_accuracy"]),
         rows="\n".join(_rows(info, data.train_split, scores["per_class_iou"])),
-        limits="\n".join(limits(info, data.train_split, scores)),
+        limits="\n".join([*limits(info, data.train_split, scores), *_haste(run)]),
         contents="\n".join(_contents(folder)),
         model=folder / model,
         first_class=info.class_names[0],
@@ -110,6 +111,19 @@ def limits(info: DatasetInfo, split: str, scores: Values) -> list[str]:
             f"- {scores['num_images']} held-out images are few: the scores are rough."
         )
     return lines if len(lines) > 1 else ["No class stands out as weak."]
+
+
+def _haste(run: Run) -> list[str]:
+    """A line where the images were seen too few times."""
+    train = run.config.train
+    images = run.info.split(run.config.data.train_split).num_examples
+    passes = train.steps * train.batch_size / images
+    if passes >= _PASSES:
+        return []
+    return [
+        f"- {train.steps} steps saw each image about {passes:.0f} times, which is "
+        "little: more `--minutes` (into a new folder) will help most."
+    ]
 
 
 def _contents(folder: pathlib.Path) -> list[str]:
