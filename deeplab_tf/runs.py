@@ -36,6 +36,12 @@ from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.network.quantized import quantize
 
 RUN_FILE = "run.json"
+# What TensorFlow raises for a full disk, a quota, or a limit on the size of a file.
+_DISK_ERRORS = (
+    tf.errors.ResourceExhaustedError,
+    tf.errors.OutOfRangeError,
+    tf.errors.UnknownError,
+)
 _CHECKPOINT = re.compile(r"ckpt-(\d+)\.index")
 _HALF_WRITTEN = re.compile(r"ckpt-\d+_temp|checkpoint\.tmp|\.checkpoint\.writing-")
 
@@ -232,12 +238,24 @@ def for_tensorflow(path: str) -> str:
 def write_checkpoint(
     checkpoint: tf.train.Checkpoint, folder: pathlib.Path, step: int, keep: int
 ) -> None:
-    """Writes a checkpoint, and deletes those before but for the last `keep` - 1."""
-    checkpoint.write(for_tensorflow(str(folder / f"ckpt-{step}")))
+    """Writes a checkpoint, and deletes those before but for the last `keep` - 1.
+
+    Raises:
+      UserError: the disk is full; what was written before is kept.
+    """
+    path = folder / f"ckpt-{step}"
+    try:
+        checkpoint.write(for_tensorflow(str(path)))
+    except _DISK_ERRORS as error:
+        remove_half_written(folder)
+        raise UserError(
+            f"{path}: cannot be written ({str(error).splitlines()[0]}); what was "
+            "written before is kept. Make space and give the same command again."
+        ) from None
     paths = checkpoint_paths(folder)
-    upto = paths[paths.index(str(folder / f"ckpt-{step}")) :]
-    for path in upto[keep:]:
-        name = os.path.basename(path)
+    upto = paths[paths.index(str(path)) :]
+    for old in upto[keep:]:
+        name = os.path.basename(old)
         for file in _entries(folder):
             if file.name.partition(".")[0] == name:
                 file.unlink()

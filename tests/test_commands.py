@@ -107,8 +107,9 @@ def test_full_disk_names_the_file_and_leaves_no_half_run(dataset_dir, tmp_path):
         "--preset=demo",
         limit=1,
     )
-    assert_one_clear_line(result, "run.json")
-    assert not list(run_dir.glob("*"))
+    assert_one_clear_line(result, "ckpt-0", "Make space")
+    assert not (run_dir / "run.json").exists()
+    assert not list(run_dir.glob("checkpoints/ckpt-0*"))
 
 
 @pytest.mark.parametrize("module", ["eval", "vis"])

@@ -236,15 +236,8 @@ class _Loop:
         if not self._chief or state == self._saved:
             return
         self._saved = state
-        try:
-            keep = self._settings.keep_checkpoints
-            runs.write_checkpoint(self._state.checkpoint, self._folder, step, keep)
-        except (tf.errors.ResourceExhaustedError, tf.errors.UnknownError) as error:
-            raise UserError(
-                f"{self._folder}: checkpoint {step} cannot be written "
-                f"({str(error).splitlines()[0]}); the one before is kept. Make space "
-                "and give the same command again."
-            ) from None
+        keep = self._settings.keep_checkpoints
+        runs.write_checkpoint(self._state.checkpoint, self._folder, step, keep)
 
     def _explain(self, error: tf.errors.OpError) -> Exception:
         if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError):
