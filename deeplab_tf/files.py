@@ -17,7 +17,7 @@ from typing import Any
 from deeplab_tf.errors import UserError
 
 Json = dict[str, Any]  # an object of JSON
-Values = Mapping[str, Any]  # values by their names, to read: of JSON, or settings
+Values = Mapping[str, Any]  # values by their names, to be read only
 
 MAX_BYTES = 1 << 30  # of one picture, label or list: what a process can hold
 MAX_UNPACKED = 1 << 32  # bytes that an archive may unpack to

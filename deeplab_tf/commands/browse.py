@@ -23,7 +23,7 @@ from deeplab_tf.data import dataset_info, records
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.tfrecord import read_records
 from deeplab_tf.errors import UserError
-from deeplab_tf.files import Json, Values
+from deeplab_tf.files import Values
 from deeplab_tf.inference import contact_sheet
 from deeplab_tf.report.browser import Card, html_page
 
@@ -101,7 +101,7 @@ def _records(info: DatasetInfo, split: str) -> Iterator[bytes]:
         yield from read_records(path)
 
 
-def _card(info: DatasetInfo, title: str, example: Json, remark: str) -> Card:
+def _card(info: DatasetInfo, title: str, example: Values, remark: str) -> Card:
     label = example.get(records.LABEL)
     return Card(
         title=title,
@@ -111,7 +111,7 @@ def _card(info: DatasetInfo, title: str, example: Json, remark: str) -> Card:
     )
 
 
-def _pixels(info: DatasetInfo, example: Json) -> np.ndarray:
+def _pixels(info: DatasetInfo, example: Values) -> np.ndarray:
     data = example[records.IMAGE]
     if not records.is_raw(info.channels, info.bits):
         return np.asarray(_image(data).convert("RGB"))

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deeplab_tf.config.fields import checked, read
+from deeplab_tf.config.fields import SettingField, checked, read
 from deeplab_tf.config.network import BACKBONES, Augment, Data, Model
 from deeplab_tf.config.training import OPTIMIZERS, Loss, Optimizer, Train
 from deeplab_tf.errors import UserError, unknown
@@ -51,7 +51,9 @@ class Config:
             for section, field in iterate_leaves()
         }
 
-    def replace(self, changes: Mapping[str, Any], *, strict: bool = True) -> "Config":
+    def replace(
+        self, changes: Mapping[str, object], *, strict: bool = True
+    ) -> "Config":
         """A copy with the leaves of the dotted names replaced, checked anew.
 
         Args:
@@ -75,7 +77,7 @@ class Config:
         return {"schema": SCHEMA, **plain}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str) -> "Config":
+    def from_dict(cls, values: Mapping[str, object], source: str) -> "Config":
         """Reads what `to_dict` gave.
 
         Args:
@@ -121,7 +123,7 @@ class Config:
         return self.replace({name: theirs[name] for name in names})
 
 
-def iterate_leaves() -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+def iterate_leaves() -> Iterator[tuple[str, SettingField]]:
     """Yields (section, field) for each leaf of Config."""
     for section in dataclasses.fields(Config):
         for field in dataclasses.fields(typing.cast(Any, section.type)):

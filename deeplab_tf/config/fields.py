@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from deeplab_tf.errors import UserError, unknown
 
 T = TypeVar("T")
+SettingField = dataclasses.Field[Any]  # of any type
 _LONGEST = 200  # letters of a received value in a message
 _STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -26,7 +27,7 @@ _STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 def rule(allowed: str, test: Callable[[Any], bool]) -> AfterValidator:
     """What a value must be beside its type, in words and as a test."""
 
-    def check(value: Any) -> Any:
+    def check(value: T) -> T:
         if not test(value):
             raise PydanticCustomError("rule", allowed)
         return value
@@ -34,14 +35,14 @@ def rule(allowed: str, test: Callable[[Any], bool]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _as_tuple(value: Any) -> Any:
+def _as_tuple(value: object) -> object:
     """The parts of a flag's text, or of JSON's list."""
     if isinstance(value, str):
         value = [part for part in value.split(",") if part.strip()]
     return tuple(value) if isinstance(value, list) else value
 
 
-def _none(value: Any) -> Any:
+def _none(value: object) -> object:
     return None if isinstance(value, str) and value.lower() == "none" else value
 
 
@@ -77,7 +78,7 @@ def leaf(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def choices(field: dataclasses.Field[Any]) -> tuple[str, ...]:
+def choices(field: SettingField) -> tuple[str, ...]:
     """What the setting is one of; empty where it is none of a few."""
     hint: Any = field.type
     if typing.get_origin(hint) in (typing.Union, types.UnionType):  # or None
@@ -99,7 +100,7 @@ def checked(kind: type[T]) -> type[T]:
     )(kind)
     build = made.__init__
 
-    def init(self: Any, **values: Any) -> None:
+    def init(self: T, **values: object) -> None:
         try:
             build(self, **values)
         except pydantic.ValidationError as error:
@@ -109,7 +110,7 @@ def checked(kind: type[T]) -> type[T]:
     return made
 
 
-def read(kind: Any, values: Any, *, name: str = "", strict: bool = True) -> Any:
+def read(kind: Any, values: object, *, name: str = "", strict: bool = True) -> Any:
     """Makes a `checked` class, or a tuple of such, from values as JSON has them.
 
     Args:
@@ -128,7 +129,9 @@ def read(kind: Any, values: Any, *, name: str = "", strict: bool = True) -> Any:
         raise _explain(error, kind, name) from None
 
 
-def _explain(error: pydantic.ValidationError, kind: Any, whole: str = "") -> UserError:
+def _explain(
+    error: pydantic.ValidationError, kind: object, whole: str = ""
+) -> UserError:
     """The first thing found wrong, in one line."""
     first = error.errors(include_url=False)[0]
     path, words, value = first["loc"], first["msg"], first["input"]

@@ -85,7 +85,7 @@ class Pooling:
 _Branches = tuple[Annotated[Convolution | Pooling, Field(discriminator="op")], ...]
 
 
-def _read_cell(value: Any) -> Any:
+def _read_cell(value: object) -> object:
     """The branches; they may be the text of their JSON, as flags and old files do."""
     name = "model.dense_prediction_cell"
     if isinstance(value, str):

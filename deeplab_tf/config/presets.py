@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from deeplab_tf.config import Config
 from deeplab_tf.errors import unknown
@@ -21,13 +20,13 @@ class Preset:
     """
 
     dataset: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     about: str
     expects: str
 
 
 # What the paper's recipes share. Splits are those that datasets/convert.py writes.
-_XCEPTION_65: Mapping[str, Any] = {
+_XCEPTION_65: Mapping[str, object] = {
     "model.backbone": "xception_65",
     "model.output_stride": 16,
     "data.train_split": "train",

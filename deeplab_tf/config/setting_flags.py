@@ -12,7 +12,7 @@ from absl import flags
 
 from deeplab_tf import flag_help
 from deeplab_tf.config import Config, iterate_leaves, presets
-from deeplab_tf.config.fields import choices, read
+from deeplab_tf.config.fields import SettingField, choices, read
 from deeplab_tf.config.options import Options
 from deeplab_tf.errors import UserError
 
@@ -98,7 +98,7 @@ def read_settings(path: str) -> dict[str, Any]:
     }
 
 
-def _define_leaf(name: str, field: dataclasses.Field[Any], default: Any) -> None:
+def _define_leaf(name: str, field: SettingField, default: object) -> None:
     """Defines a flag whose text the setting's own type will read."""
     text = f"{field.metadata['help']} Default: {_written(default)}."
     if allowed := choices(field):
@@ -116,7 +116,7 @@ def _heading(kind: type) -> str:
     return (kind.__doc__ or "").partition("\n")[0]
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     if isinstance(value, dict):
         value = tuple(name if f == 1 else f"{f:g}*{name}" for name, f in value.items())
     if isinstance(value, tuple):

@@ -1,7 +1,7 @@
 """The settings of how it is trained: loss, optimiser, run."""
 
 import typing
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -43,7 +43,7 @@ Term = Literal["cross_entropy", "boundary", "focal", "dice", "lovasz"]
 TERMS: tuple[str, ...] = typing.get_args(Term)
 
 
-def _read_terms(value: Any) -> Any:
+def _read_terms(value: object) -> object:
     """The factor of each term, also from "cross_entropy,0.5*lovasz" (flags, old files).
 
     A term alone has the factor 1.

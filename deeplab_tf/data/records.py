@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deeplab_tf.errors import UserError
-from deeplab_tf.files import Json
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -27,7 +26,8 @@ IMAGE_FILE_CHANNELS = (1, 3, 4)  # what a JPEG or PNG holds
 _VARINT_BITS = 70  # ten bytes hold the longest, of 64 bits
 _NO_LABEL = "the label is no grey PNG of 8 bits; convert the pictures again"
 PIXEL_TYPES = {8: "<u1", 16: "<u2", 32: "<f4"}  # of raw buffers, by their bits
-Parser = Callable[[Any], Json]
+Parser = Callable[["tf.Tensor"], dict[str, "tf.Tensor"]]
+Part = Any  # of a message: a memoryview, or an integer, which has no bytes
 
 
 def is_raw(channels: int, bits: int) -> bool:
@@ -111,7 +111,7 @@ def make_parser(
     import tensorflow as tf
 
     text = tf.io.FixedLenFeature([], tf.string)
-    keys: Json = {
+    keys: dict[str, tf.io.FixedLenFeature] = {
         IMAGE: text,
         FILENAME: tf.io.FixedLenFeature([], tf.string, default_value=""),
     }
@@ -184,7 +184,7 @@ def _varint(value: int) -> bytes:
     return bytes(head)
 
 
-def _entries(features: Any) -> Iterator[Any]:
+def _entries(features: Part) -> Iterator[Part]:
     """The entries of the map of features; TensorFlow's parser wants nothing else."""
     for number, entry in _fields(features):
         if number != 1:
@@ -192,7 +192,7 @@ def _entries(features: Any) -> Iterator[Any]:
         yield entry
 
 
-def _entry(entry: Any) -> Iterator[tuple[str, bytes | int]]:
+def _entry(entry: Part) -> Iterator[tuple[str, bytes | int]]:
     """Yields key and first value of one entry of the map of features."""
     parts = dict(_fields(entry))
     if not parts.keys() <= {1, 2}:
@@ -209,7 +209,7 @@ def _entry(entry: Any) -> Iterator[tuple[str, bytes | int]]:
             break
 
 
-def _fields(message: Any) -> Iterator[tuple[int, Any]]:
+def _fields(message: Part) -> Iterator[tuple[int, Part]]:
     """Yields number and content of the fields that hold bytes or an integer."""
     view, position = memoryview(message), 0
     while position < len(view):
@@ -226,7 +226,7 @@ def _fields(message: Any) -> Iterator[tuple[int, Any]]:
             raise IndexError
 
 
-def _read_varint(view: Any, position: int) -> tuple[int, int]:
+def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
     """The number that starts at the position, and the position after it."""
     value = shift = 0
     while True:

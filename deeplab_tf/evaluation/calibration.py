@@ -1,7 +1,6 @@
 """Whether a model's confidence is its accuracy: reliability by class."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -84,9 +83,7 @@ def _error(
     return float(np.abs(right - confidence).sum() / pixels.sum())
 
 
-def _reliability(
-    pixels: np.ndarray, right: np.ndarray, confidence: np.ndarray
-) -> dict[str, list[Any]]:
+def _reliability(pixels: np.ndarray, right: np.ndarray, confidence: np.ndarray) -> Json:
     return {
         "pixels": pixels.astype(np.int64).tolist(),
         "accuracy": list(metrics.known(metrics.ratio(right, pixels))),

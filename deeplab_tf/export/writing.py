@@ -18,7 +18,8 @@ from deeplab_tf.files import Json
 from deeplab_tf.inference import exported
 from deeplab_tf.runs import Run
 
-Writer = Callable[[keras.Model, Run, pathlib.Path, Any], None]
+Options = Any  # of the kind that config.options.EXPORTS has for the format
+Writer = Callable[[keras.Model, Run, pathlib.Path, Options], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _output(path: pathlib.Path, suffix: str) -> pathlib.Path:
 
 
 def _saved_model(
-    model: keras.Model, run: Run, path: pathlib.Path, options: Any
+    model: keras.Model, run: Run, path: pathlib.Path, options: Options
 ) -> None:
     saved_model.save(
         model,
@@ -101,7 +102,7 @@ def _saved_model(
     )
 
 
-def _tflite(model: keras.Model, run: Run, path: pathlib.Path, options: Any) -> None:
+def _tflite(model: keras.Model, run: Run, path: pathlib.Path, options: Options) -> None:
     def calibration(size: exported.Size) -> list[np.ndarray]:
         examples = proof.sample(
             run,
@@ -123,11 +124,11 @@ def _tflite(model: keras.Model, run: Run, path: pathlib.Path, options: Any) -> N
     path.write_bytes(content)
 
 
-def _onnx(model: keras.Model, run: Run, path: pathlib.Path, options: Any) -> None:
+def _onnx(model: keras.Model, run: Run, path: pathlib.Path, options: Options) -> None:
     path.write_bytes(onnx_file.convert(model, run))
 
 
-def _keras(model: keras.Model, run: Run, path: pathlib.Path, options: Any) -> None:
+def _keras(model: keras.Model, run: Run, path: pathlib.Path, options: Options) -> None:
     keras_file.save(model, run, path)
 
 

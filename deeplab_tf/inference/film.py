@@ -4,7 +4,9 @@ import contextlib
 import importlib.util
 import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -86,7 +88,7 @@ def draw(
     return count
 
 
-def _frames(path: str) -> Iterator[tuple[Any, np.ndarray]]:
+def _frames(path: str) -> Iterator[tuple[Fraction, np.ndarray]]:
     """Yields frames a second with each frame, uint8 RGB [H, W, 3]."""
     av = _pyav()
     try:
@@ -99,7 +101,9 @@ def _frames(path: str) -> Iterator[tuple[Any, np.ndarray]]:
 
 
 @contextlib.contextmanager
-def _writer(path: pathlib.Path, rate: Any) -> Iterator[Any]:
+def _writer(
+    path: pathlib.Path, rate: Fraction | int
+) -> Iterator[Callable[[Image.Image | None], None]]:
     """Yields a function that appends a picture."""
     av = _pyav()
     with files.replacing(path) as temporary, av.open(str(temporary), "w") as film:
@@ -128,7 +132,7 @@ def _even(pixels: np.ndarray) -> np.ndarray:
     return np.pad(pixels, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
 
 
-def _pyav() -> Any:
+def _pyav() -> types.ModuleType:
     if importlib.util.find_spec("av") is None:
         raise UserError("films need PyAV: pip install 'deeplab-tf[video]'.")
     import av

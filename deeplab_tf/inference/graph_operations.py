@@ -5,11 +5,16 @@ reach over the network. A graph is therefore run only where each of its operatio
 on a list of those that the networks need.
 """
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from deeplab_tf.errors import UserError
-from deeplab_tf.files import Values
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from tensorflow.core.framework.function_pb2 import FunctionDef
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+    from tensorflow.core.protobuf.saved_object_graph_pb2 import SavedObjectGraph
 
 _NAMED = 5  # operations in a message
 
@@ -43,7 +48,7 @@ SERVING = ARITHMETIC | frozenset(
 )
 
 
-def require_graph(graph: Any, source: str) -> None:
+def require_graph(graph: "tf.compat.v1.GraphDef", source: str) -> None:
     """Refuses a frozen graph that is more than arithmetic.
 
     Args:
@@ -61,7 +66,7 @@ def require_graph(graph: Any, source: str) -> None:
     _require(graph.node, ARITHMETIC, source)
 
 
-def require_saved_model(saved_model: Any, source: str) -> None:
+def require_saved_model(saved_model: "SavedModel", source: str) -> None:
     """Refuses a SavedModel that is none of export/, before it is loaded.
 
     What loading and calling it can run are the functions of its object graph and
@@ -93,7 +98,9 @@ def require_saved_model(saved_model: Any, source: str) -> None:
     _require(nodes, SERVING, source)
 
 
-def _reachable(objects: Any, functions: Values) -> set[str]:
+def _reachable(
+    objects: "SavedObjectGraph", functions: Mapping[str, "FunctionDef"]
+) -> set[str]:
     """Names of the functions that the objects have, and of those called by them."""
     waiting = set(objects.concrete_functions)
     for node in objects.nodes:
@@ -108,7 +115,7 @@ def _reachable(objects: Any, functions: Values) -> set[str]:
     return found
 
 
-def _called(node: Any) -> Iterator[str]:
+def _called(node: "tf.compat.v1.NodeDef") -> Iterator[str]:
     """The functions that the attributes of an operation name."""
     waiting = list(node.attr.values())
     while waiting:
@@ -119,7 +126,9 @@ def _called(node: Any) -> Iterator[str]:
             waiting += function.attr.values()
 
 
-def _require(nodes: Any, allowed: Collection[str], source: str) -> None:
+def _require(
+    nodes: Iterable["tf.compat.v1.NodeDef"], allowed: Collection[str], source: str
+) -> None:
     others = sorted({node.op for node in nodes} - set(allowed))
     if others:
         more = "..." if len(others) > _NAMED else ""

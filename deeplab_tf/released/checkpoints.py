@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import errno
 import gzip
+import io
 import math
 import pathlib
 import re
@@ -103,7 +104,7 @@ def read_graph(path: str) -> tf.compat.v1.GraphDef:
     return graph
 
 
-def _declared_bytes(node: Any) -> int:
+def _declared_bytes(node: tf.compat.v1.NodeDef) -> int:
     if node.op != "Const":
         return 0
     tensor = node.attr["value"].tensor
@@ -251,7 +252,7 @@ def _require_plain(member: tarfile.TarInfo, path: str) -> None:
 class _Bounded:
     """Reads a stream, up to so many bytes as an archive may unpack to."""
 
-    def __init__(self, stream: Any, path: str) -> None:
+    def __init__(self, stream: io.BufferedIOBase, path: str) -> None:
         self._stream, self._path, self._read = stream, path, 0
 
     def read(self, size: int) -> bytes:

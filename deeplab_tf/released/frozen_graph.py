@@ -1,8 +1,7 @@
 """A released frozen graph: what it says of itself, and running it."""
 
 import functools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +26,7 @@ class FrozenGraph:
     def __init__(self, graph: tf.compat.v1.GraphDef, source: str) -> None:
         self.nodes = {node.name: node for node in graph.node}
         self._graph = graph
-        self._functions: dict[tuple[str, ...], Any] = {}
+        self._functions: dict[tuple[str, ...], Callable[[tf.Tensor], tf.Tensor]] = {}
         missing = {PICTURE, LABELS} - set(self.nodes)
         if missing:
             raise UserError(
@@ -45,7 +44,7 @@ class FrozenGraph:
         return {name: value.numpy() for name, value in zip(names, values, strict=True)}
 
     @functools.cached_property
-    def _wrapped(self) -> Any:
+    def _wrapped(self) -> tf.types.experimental.ConcreteFunction:
         def build() -> None:
             tf.graph_util.import_graph_def(self._graph, name="")
 

@@ -6,7 +6,6 @@ import json
 import pathlib
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import image_scores
@@ -106,7 +105,7 @@ def _confusion(one: Subject) -> Json:
     return {"matrix": matrix if can_be_read else [], "pairs": pairs[:_SHOWN_PAIRS]}
 
 
-def _leaves(subjects: Sequence[Subject]) -> list[tuple[str, list[Any], Any]]:
+def _leaves(subjects: Sequence[Subject]) -> list[tuple[str, list[object], object]]:
     """Name, values and default of the settings that differ from the default."""
     leaves = [one.run.config.leaves() for one in subjects]
     defaults = type(subjects[0].run.config)().leaves()

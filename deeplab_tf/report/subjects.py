@@ -5,7 +5,6 @@ import json
 import pathlib
 import statistics
 from collections.abc import Mapping
-from typing import Any
 
 from deeplab_tf import files
 from deeplab_tf.evaluation import image_scores
@@ -154,6 +153,6 @@ def _read_log(path: pathlib.Path) -> list[Json]:
     return [line for line in lines if isinstance(line, dict) and "step" in line]
 
 
-def _known(value: object) -> Any:
+def _known(value: Json) -> Json:
     """The value with None for NaN, which older versions wrote for scores of nothing."""
     return json.loads(json.dumps(value), parse_constant=lambda _: None)

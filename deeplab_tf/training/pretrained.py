@@ -3,7 +3,6 @@
 import dataclasses
 import pathlib
 import sys
-from typing import Any
 
 import keras
 
@@ -23,7 +22,7 @@ def DeepLabV3Plus(  # noqa: N802
     num_classes: int | None = None,
     *,
     weights: str | pathlib.Path | None = None,
-    **options: Any,
+    **options: object,
 ) -> keras.Model:
     """The network of the paper's figure 2, random or with trained weights.
 

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import io
 import warnings
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -124,11 +123,13 @@ def classes_in(content: Content, name: str, info: DatasetInfo, coding: Coding) -
 
 
 def _tally(content: Content, name: str, coding: Coding) -> _Tallied:
-    read = _from_pixels if isinstance(content, np.ndarray) else _from_file
-    return read(content, name, bool(coding.colors))
+    in_colors = bool(coding.colors)
+    if isinstance(content, np.ndarray):
+        return _from_pixels(content, name, in_colors)
+    return _from_file(content, name, in_colors)
 
 
-def _from_pixels(pixels: Any, name: str, in_colors: bool) -> _Tallied:
+def _from_pixels(pixels: np.ndarray, name: str, in_colors: bool) -> _Tallied:
     if in_colors:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
             raise _wrong(name, f"must be RGB [H, W, 3]; received {_kind(pixels)}")
@@ -138,7 +139,7 @@ def _from_pixels(pixels: Any, name: str, in_colors: bool) -> _Tallied:
     return _tallied(pixels)
 
 
-def _from_file(data: Any, name: str, in_colors: bool) -> _Tallied:
+def _from_file(data: bytes, name: str, in_colors: bool) -> _Tallied:
     image = _decode(data, name)
     if in_colors:
         if image.mode not in _COLOR_MODES:

@@ -1,5 +1,6 @@
 """Run lengths: COCO's two codings, Kaggle's lists, Label Studio's brush strokes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def list_runs(size: Size, data: Any) -> np.ndarray:
     return _columns(pixels, size) if order == "columns" else pixels.reshape(size)
 
 
-def brush_runs(size: Size, data: Any) -> np.ndarray:
+def brush_runs(size: Size, data: Sequence[int]) -> np.ndarray:
     """Label Studio's brush strokes, bool [H, W]: RGBA whose fourth channel is the mask.
 
     A stream of bits: the number of values, the size of a value, four sizes of run

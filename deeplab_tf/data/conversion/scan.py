@@ -24,7 +24,7 @@ from deeplab_tf.data.conversion.workers import Tick, run_tasks
 from deeplab_tf.data.dataset_info import DatasetInfo, Split
 from deeplab_tf.data.tfrecord import read_records
 from deeplab_tf.errors import UserError
-from deeplab_tf.files import Json
+from deeplab_tf.files import Json, Values
 
 ShardFact = Json  # file, split, examples, bytes, sha256
 
@@ -101,7 +101,7 @@ def scan_record(serialized: bytes, place: str, info: DatasetInfo) -> Json:
     return {"name": place, "image": place, "label": place, "fault": fault}
 
 
-def _check(example: Json, place: str, info: DatasetInfo) -> Json:
+def _check(example: Values, place: str, info: DatasetInfo) -> Json:
     """Size, digest, notes and pixel counts of one example."""
     if records.IMAGE not in example:
         raise SampleError("missing_image", f"{place}: holds no {records.IMAGE}.")
@@ -123,7 +123,7 @@ def _check(example: Json, place: str, info: DatasetInfo) -> Json:
     }
 
 
-def _label(example: Json, place: str, info: DatasetInfo) -> Label | None:
+def _label(example: Values, place: str, info: DatasetInfo) -> Label | None:
     if records.LABEL not in example:
         return None
     data = example[records.LABEL]
@@ -138,7 +138,7 @@ def _label(example: Json, place: str, info: DatasetInfo) -> Label | None:
 
 
 def _picture(
-    example: Json,
+    example: Values,
     place: str,
     info: DatasetInfo,
     stated: tuple[int, int],

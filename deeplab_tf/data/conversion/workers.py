@@ -89,7 +89,7 @@ def _run_parallel(tasks: Sequence[Task], num_workers: int, bar: tqdm) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def _context() -> Any:
+def _context() -> multiprocessing.context.BaseContext:
     """Forking is fastest, but unsafe once TensorFlow's threads run."""
     may_fork = sys.platform == "linux" and "tensorflow" not in sys.modules
     return multiprocessing.get_context("fork" if may_fork else "spawn")

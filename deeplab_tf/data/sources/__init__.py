@@ -21,8 +21,8 @@ import importlib
 import inspect
 import pathlib
 import types
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from absl import flags
 
@@ -36,6 +36,7 @@ from deeplab_tf.errors import UserError, unknown
 from deeplab_tf.files import Values
 
 _FOLDER = pathlib.Path(__file__).parent
+T = TypeVar("T")
 AUTO = "auto"
 
 
@@ -123,7 +124,7 @@ class Source:
         return splits[found]
 
 
-def _call(function: Any, options: Values, *arguments: Any) -> Any:
+def _call(function: Callable[..., T], options: Values, *arguments: object) -> T:
     """With the options that the function takes."""
     takes = inspect.signature(function).parameters
     return function(*arguments, **{k: v for k, v in options.items() if k in takes})
@@ -301,7 +302,7 @@ def define_flags(name: str) -> list[str]:
     return list(texts)
 
 
-def _default(name: str, option: str) -> Any:
+def _default(name: str, option: str) -> object:
     owners = names() if name == AUTO else [name]
     module = _load(next(one for one in owners if option in options_of(one)))
     function = getattr(module, "read", None) or module.samples

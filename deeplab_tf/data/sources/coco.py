@@ -12,7 +12,6 @@
 import functools
 import pathlib
 from collections.abc import Iterator
-from typing import Any
 
 from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.listing import find_root
@@ -135,7 +134,7 @@ def _instance_samples(
 ) -> Iterator[Sample]:
     del root, split
     classes = {c["id"]: i for i, c in enumerate(_categories(content), start=1)}
-    shapes: dict[int, list[tuple[float, int, Any]]] = {}
+    shapes: dict[int, list[tuple[float, int, object]]] = {}
     for annotation in content["annotations"]:
         outline = annotation["segmentation"]
         entry = (annotation["area"], classes[annotation["category_id"]], outline)

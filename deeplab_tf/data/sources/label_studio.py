@@ -15,7 +15,6 @@ import os
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -84,7 +83,7 @@ def read(contents: Contents) -> Reading:
     )
 
 
-def _tasks(content: Any) -> Iterator[_Task]:
+def _tasks(content: object) -> Iterator[_Task]:
     """The tasks of JSON, of JSON_MIN, or of one file a task."""
     if isinstance(content, dict) and isinstance(content.get("task"), dict):
         content = {**content["task"], "annotations": [content]}
@@ -100,7 +99,7 @@ def _tasks(content: Any) -> Iterator[_Task]:
             yield _minimal(entry)
 
 
-def _full(entry: Values, data: Values, versions: Sequence[Any]) -> _Task:
+def _full(entry: Values, data: Values, versions: Sequence[Values]) -> _Task:
     kept = [v for v in versions if not v.get("was_cancelled")]
     results = kept[-1].get("result", []) if kept else []
     regions = [{**r, **(r.get("value") or {})} for r in results if isinstance(r, dict)]

@@ -24,7 +24,7 @@ from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.samples import INDICES, Content, Sample
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError, unknown
-from deeplab_tf.files import Json
+from deeplab_tf.files import Values
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core import DatasetBuilder
@@ -132,7 +132,7 @@ class TfdsSample(Sample):
             return content[:, :, 0]
         return content
 
-    def _example(self) -> Json:
+    def _example(self) -> Values:
         return _reader(self.place, self.keys).at(self.index)
 
 
@@ -142,10 +142,10 @@ class _Reader:
     def __init__(self, place: tuple[str, str, str], keys: Keys) -> None:
         self._place, self._keys = place, keys
         self._next = -1
-        self._examples: Iterator[Any] = iter(())
-        self._last: Json = {}
+        self._examples: Iterator[Values] = iter(())
+        self._last: Values = {}
 
-    def at(self, index: int) -> Json:
+    def at(self, index: int) -> Values:
         if index != self._next - 1:
             if index != self._next:
                 self._open(index)
@@ -158,7 +158,7 @@ class _Reader:
 
         source, source_dir, split = self._place
         builder = _builder(source, source_dir)
-        skip: Json = {}
+        skip: dict[str, Any] = {}
         for key in filter(None, self._keys):
             if isinstance(_features(builder)[key], tensorflow_datasets.features.Image):
                 _put(skip, key, tensorflow_datasets.decode.SkipDecoding())
@@ -200,12 +200,12 @@ def _builder(source: str, source_dir: str) -> "DatasetBuilder":
     return builder
 
 
-def _features(builder: "DatasetBuilder") -> Json:
+def _features(builder: "DatasetBuilder") -> Values:
     """The builder's features by path."""
     return _flat(builder.info.features)
 
 
-def _flat(tree: Any, prefix: str = "") -> Json:
+def _flat(tree: object, prefix: str = "") -> Values:
     if not hasattr(tree, "items"):  # a dictionary of values or of features
         return {prefix: tree}
     flat = {}
@@ -214,7 +214,7 @@ def _flat(tree: Any, prefix: str = "") -> Json:
     return flat
 
 
-def _put(tree: Json, path: str, value: object) -> None:
+def _put(tree: dict[str, Any], path: str, value: object) -> None:
     *above, last = path.split("/")
     for part in above:
         tree = tree.setdefault(part, {})

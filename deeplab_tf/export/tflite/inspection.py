@@ -4,8 +4,7 @@ import dataclasses
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
@@ -141,7 +140,9 @@ def _narrow(graph: schema.SubGraph) -> list[str]:
     return [f"input up to {top:.1f}" for top in tops if abs(top - 255) > 0.5]
 
 
-def _tensors(graph: schema.SubGraph, index: Any, count: int) -> list[schema.Tensor]:
+def _tensors(
+    graph: schema.SubGraph, index: Callable[[int], int], count: int
+) -> list[schema.Tensor]:
     return [graph.Tensors(index(k)) for k in range(count)]
 
 

@@ -85,7 +85,7 @@ def _floats(*values: float) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-def _write(builder: flatbuffers.Builder, value: Any) -> int:
+def _write(builder: flatbuffers.Builder, value: str | np.ndarray | Table) -> int:
     """Writes a string, vector or table; returns its place in the buffer."""
     if isinstance(value, str):
         return builder.CreateString(value)

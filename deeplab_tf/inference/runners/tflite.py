@@ -3,10 +3,9 @@
 import json
 import pathlib
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.interpreter import Interpreter, OpResolverType, SignatureRunner
 
 from deeplab_tf import cli
 from deeplab_tf.files import Values
@@ -73,7 +72,7 @@ class TFLiteRunner(Runner):
         return normalized.astype(np.float32)
 
 
-def _runner_size(runner: Any) -> Size:
+def _runner_size(runner: SignatureRunner) -> Size:
     (details,) = runner.get_input_details().values()
     return _size(details)
 
