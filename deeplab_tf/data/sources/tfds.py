@@ -208,7 +208,7 @@ def _features(builder: "DatasetBuilder") -> Values:
 def _flat(tree: object, prefix: str = "") -> Values:
     if not hasattr(tree, "items"):  # a dictionary of values or of features
         return {prefix: tree}
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat.update(_flat(value, f"{prefix}/{key}" if prefix else key))
     return flat
