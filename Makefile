@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := demo
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo test lint format types slow mutate fuzz bench clean
+.PHONY: install demo test lint format types slow mutate fuzz chaos bench clean
 
 install: $(INSTALLED)
 
@@ -57,6 +57,9 @@ mutate: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz.py
+
+chaos: $(INSTALLED)
+	$(BIN)/python benchmarks/chaos.py --kills=300
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/model_cost.py

@@ -7,7 +7,9 @@ import functools
 import json
 import os
 import pathlib
+import re
 import shutil
+import socket
 import stat
 import tempfile
 import zipfile
@@ -78,8 +80,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path.parent)
     # The suffix stays last, for writers that choose the format by it.
-    temporary = path.with_name(f".{path.stem}.writing-{os.getpid()}{path.suffix}")
+    writer = f"{_host()}-{os.getpid()}"
+    temporary = path.with_name(f".{path.stem}.writing-{writer}{path.suffix}")
     try:
         yield temporary
         if path.is_dir():
@@ -97,6 +101,30 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+@functools.cache
+def _host() -> str:
+    return socket.gethostname()[:32]
+
+
+@functools.cache  # once a process and folder: there may be thousands of files
+def _remove_leftovers(folder: pathlib.Path) -> None:
+    """Removes what processes of this machine that were killed left half written."""
+    leftover = re.compile(rf"\..*\.writing-{re.escape(_host())}-(\d+)(\..*)?")
+    with contextlib.suppress(OSError):  # who may not remove may not write either
+        for path in list(folder.iterdir()):
+            match = leftover.fullmatch(path.name)
+            if match and not _is_alive(int(match[1])):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH
+    return True
 
 
 def _is_below(name: object, folder: pathlib.Path) -> bool:

@@ -1,6 +1,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -39,6 +41,43 @@ def test_a_folder_is_replaced_whole(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_half(path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    """In a folder or a file; what living processes write stays."""
+    write = """
+import sys
+from deeplab_tf import files
+with files.replacing(sys.argv[1]) as temporary:
+    if sys.argv[2] == "folder":
+        temporary.mkdir()
+        temporary /= "inside"
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    sys.stdin.read()
+"""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", write, tmp_path / name, kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name, kind in (("a.txt", "file"), ("model", "folder"), ("b.txt", "file"))
+    ]
+    *_, living = (process.stdout.readline().strip() for process in started)
+    for process in started[:2]:
+        process.kill()
+        process.communicate()
+    files.write_json(tmp_path / "x.json", {})
+    try:
+        assert {str(path) for path in tmp_path.iterdir()} == {
+            str(tmp_path / "x.json"),
+            living,
+        }
+    finally:
+        started[2].communicate("")
+    assert (tmp_path / "b.txt").read_text() == "half"
 
 
 def test_json_round_trip_and_errors(tmp_path):

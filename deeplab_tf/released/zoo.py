@@ -289,6 +289,12 @@ def _download(url: str, digest: str | None, path: pathlib.Path) -> None:
     downloader = pooch.HTTPDownloader(
         timeout=_TIMEOUT_SECONDS, progressbar=sys.stderr.isatty()
     )
-    pooch.retrieve(url, digest, path.name, path.parent, downloader=downloader)
+    # pooch.retrieve would leave a file of another name where its process is killed.
+    downloader(url, str(path), None)
+    if digest:
+        algorithm, _, expected = digest.partition(":")
+        found = pooch.file_hash(str(path), algorithm)
+        if found != expected:
+            raise ValueError(f"expected {algorithm} {expected}, received {found}")
     with tarfile.open(path) as archive:
         archive.getmembers()  # reads to the end
