@@ -402,9 +402,9 @@ def _prepare(source: Path, chosen: list[str]) -> None:
 
         graph = released_graph.graph_def(released_graph.values())
         (source / "graph.pb").write_bytes(graph.SerializeToString())
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "model.ckpt.index").write_bytes(rng.bytes(1 << 21))
-        shutil.make_archive(str(source / "archive"), "gztar", folder)
+    (source / "packed").mkdir()
+    (source / "packed" / "model.ckpt.index").write_bytes(rng.bytes(1 << 21))
+    shutil.make_archive(str(source / "archive"), "gztar", source / "packed")
 
 
 @contextlib.contextmanager
