@@ -148,7 +148,7 @@ cli.run(main)
         ("main()", ["unexpected RecursionError"]),
         ("open('a\\0b')", ["unexpected ValueError: embedded null byte"]),
         ("open('/no/where')", ["No such file or directory: '/no/where'"]),
-        ("raise UserError('two\\n  lines\\0')", ["error: two lines\\0"]),
+        ("raise UserError('two\\n  lines\\0')", ["error: two lines\\x00"]),
         ("raise SyntaxError('broken PNG file')", ["broken PNG file"]),
         ("raise UserError('\\udcff is no UTF-8')", ["\\udcff is no UTF-8"]),
     ],

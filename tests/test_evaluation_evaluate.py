@@ -162,7 +162,7 @@ def test_more_classes_than_a_byte_holds_are_refused(tmp_path):
     """No label file and no shard could hold them, so no evaluation starts."""
     content = {"name": "many", "class_names": [f"c{i}" for i in range(300)]}
     (tmp_path / dataset_info.FILE_NAME).write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"must be 1 to 255 names; received 300"):
+    with pytest.raises(UserError, match=r"must be 1 to 255 names; received"):
         dataset_info.load(tmp_path)
 
 

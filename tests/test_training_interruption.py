@@ -43,7 +43,7 @@ def test_other_threads_leave_signals_alone():
 def test_a_stall_ends_the_process_with_a_message_and_progress_does_not():
     code = (
         "import time\n"
-        "from deeplab_tf.interruption import stall_watch\n"
+        "from deeplab_tf.training.interruption import stall_watch\n"
         "with stall_watch(0.4) as alive:\n"
         "    for _ in range(4):\n"
         "        time.sleep(0.2); alive()\n"

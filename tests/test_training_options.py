@@ -52,6 +52,7 @@ VALUES = {
     "optimizer.momentum": [0.5],
     "optimizer.weight_decay": [0.01],
     "train.steps": [3],
+    "train.minutes": [5.0],
     "train.batch_size": [2],
     "train.seed": [7],
     "train.init_checkpoint": ["RUN"],  # its folder is put in
@@ -137,6 +138,7 @@ TOGETHER = {
         "train.rollbacks",
         "train.stall_seconds",
         "train.steps",
+        "train.minutes",
         "train.xla",
     },
 }

@@ -8,10 +8,9 @@ from training_runs import SMALL
 from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.data.pipeline import make_train_dataset
+from deeplab_tf.network import backbones
 from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.training import recalibration
-
-FILL = (127.5,) * 3  # the mean of most backbones
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,9 @@ def test_statistics_of_the_first_layer_are_those_of_its_pixels(run):
         if isinstance(layer, keras.layers.BatchNormalization)
     )
     before = keras.Model(model.inputs, first.input)
-    batches = make_train_dataset(run.config, run.info, fill=FILL).take(3)
+    batches = make_train_dataset(
+        run.config, run.info, fill=backbones.get_spec(run.config.model.backbone).mean
+    ).take(3)
     pixels = np.concatenate(
         [before(b["image"]).numpy().reshape(-1, first.input.shape[-1]) for b in batches]
     ).astype(np.float64)

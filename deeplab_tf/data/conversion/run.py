@@ -150,6 +150,9 @@ def _plan(
     source: sources.Source, splits: Sequence[str], num_shards: int
 ) -> list[Shard]:
     info = source.info()
+    for split in splits:
+        if list(splits).count(split) > 1:
+            raise UserError(f"split {split!r} is given twice; give it once.")
     samples = {split: source.samples(split) for split in splits or source.splits()}
     print(_summary(source, info, samples))
     shards: list[Shard] = []
