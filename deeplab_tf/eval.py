@@ -1,7 +1,7 @@
 """Measures a run on a split: mIoU, IoU of each class, boundaries, calibration.
 
 The run folder holds the model's settings and the data set's facts; nothing needs to
-be repeated. Writes RUN/eval/<split>.json and prints a table.
+be repeated. Prints a table and writes RUN/eval/<split>.json (--output: elsewhere).
 
 Examples:
   python -m deeplab_tf.eval --run_dir=runs/voc
@@ -26,8 +26,8 @@ def main() -> None:
     from deeplab_tf import runs
     from deeplab_tf.evaluation import evaluate, evaluate_run
 
-    result = evaluate_run(runs.open_run(cli.FLAGS.run_dir), options)
-    print(evaluate.table(result))
+    run = runs.open_run(cli.FLAGS.run_dir)
+    result = evaluate_run(run, options, lambda found: print(evaluate.table(found)))
     print(f"Written to {result['path']}")
 
 

@@ -103,6 +103,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(folder: str | os.PathLike[str], remedy: str) -> None:
+    """Checks that files can be made in a folder; makes it where missing.
+
+    For the beginning of what takes long and writes at its end.
+
+    Raises:
+      UserError: they cannot; the message ends in `remedy`.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror or error}); {remedy}"
+        ) from None
+
+
 @functools.cache
 def _host() -> str:
     return socket.gethostname()[:32]

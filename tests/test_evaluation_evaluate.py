@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -215,3 +216,25 @@ def test_a_run_is_evaluated_and_compared(run, tmp_path):
     assert "against" in evaluate.table(again)
     with pytest.raises(UserError, match="either --saved_model or --tflite"):
         evaluate_run(run, EvaluateOptions(saved_model="a", tflite="b"))
+
+
+def test_results_are_told_before_they_are_written_and_may_lie_elsewhere(run, tmp_path):
+    """Of a run that nobody may write into, too; that is said before the measuring."""
+    read_only = dataclasses.replace(run, path=tmp_path / "run")
+    shutil.copytree(run.path, read_only.path)
+    shutil.rmtree(read_only.path / "eval", ignore_errors=True)
+    (read_only.path / "eval").touch()  # where no folder can be made, not even by root
+    told = []
+    with pytest.raises(UserError, match=r"run/eval: cannot be written .*--output"):
+        evaluate_run(read_only, tell=told.append)
+    assert told == []
+    scores = tmp_path / "scores"
+    options = EvaluateOptions(output=str(scores), details=False)
+
+    def tell(result):
+        told.append((result["miou"], list(scores.iterdir())))
+
+    result = evaluate_run(read_only, options, tell)
+    assert told == [(result["miou"], [])]
+    assert result["path"] == scores / "val.json"
+    assert json.loads(result["path"].read_text())["miou"] == result["miou"]

@@ -78,6 +78,7 @@ class EvaluateOptions(PredictOptions):
     )
     saved_model: Text = leaf(None, "Evaluate this export of the run.")
     tflite: Text = leaf(None, "Evaluate this export of the run.")
+    output: Text = leaf(None, "Folder for the results; none: RUN/eval.")
 
 
 @checked

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -16,7 +17,11 @@ from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.runs import Run
 
 
-def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> Json:
+def evaluate_run(
+    run: Run,
+    options: EvaluateOptions | None = None,
+    tell: Callable[[Json], None] | None = None,
+) -> Json:
     """Measures a run on a split and writes RUN/eval/<split>.json.
 
     In detail also RUN/eval/<split>.pictures.jsonl, a line for each image. Of an export
@@ -25,6 +30,8 @@ def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> Json:
     Args:
       run: the run.
       options: None: as the eval command without flags.
+      tell: is given the result before it is written, so that a disk that became full
+        meanwhile does not lose it.
 
     Returns:
       What `evaluate.evaluate` gives but for `pictures`, with the settings,
@@ -32,7 +39,8 @@ def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> Json:
       file that holds the rest.
 
     Raises:
-      UserError: there are no weights, no such split, or nothing to compare with.
+      UserError: there are no weights, no such split, nothing to compare with; or the
+        folder of the results cannot be written, which is said before the measuring.
 
     Example:
       >>> run = runs.open_run("runs/voc")
@@ -41,6 +49,8 @@ def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> Json:
     options = options or EvaluateOptions()
     split = options.split or run.config.data.eval_split
     dataset_dir, info = runs.dataset(run, options.dataset_dir)
+    folder = pathlib.Path(options.output or run.path / "eval")
+    files.check_writable(folder, "give another one as --output.")
     predict, suffix, settings = _predictor(run, options)
     result = evaluate.evaluate(
         predict,
@@ -52,13 +62,15 @@ def evaluate_run(run: Run, options: EvaluateOptions | None = None) -> Json:
     )
     result |= {**settings, "dataset_dir": dataset_dir}
     pictures = result.pop("pictures", None)
-    path = run.path / "eval" / f"{split}{suffix}.json"
+    if pictures is not None and options.compare_to:
+        result["comparison"] = _compare(
+            pictures, options.compare_to, split, info.num_classes
+        )
+    if tell:
+        tell(result)
+    path = folder / f"{split}{suffix}.json"
     if pictures is not None:
         image_scores.save(path.with_suffix(".pictures.jsonl"), pictures)
-        if options.compare_to:
-            result["comparison"] = _compare(
-                pictures, options.compare_to, split, info.num_classes
-            )
     files.write_json(path, result)
     return {**result, "path": path}
 
