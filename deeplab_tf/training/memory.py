@@ -41,8 +41,8 @@ _Try = tuple[str, str, int, tuple[int, ...]]  # flag, value, pictures at once, c
 class Need:
     """What the training of a model takes.
 
-    Measured against runs of three backbones on CPUs the estimate is within 5 %; for
-    GPUs it is a guess.
+    Measured on CPUs the estimate is within 5 % for the three networks that it was
+    fitted to and within 15 % for others (benchmarks/memory.py); for GPUs it is a guess.
 
     Attributes:
       model: that is trained.
