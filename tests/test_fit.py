@@ -19,10 +19,13 @@ def write_folder(folder, count):
     """Made-up shapes as people keep them: images/ and masks/, no classes.json."""
     source = sources.open_source("shapes", "", {"num_examples": count})
     for sample in source.samples("train"):
-        for name, pixels in (("images", sample.image()), ("masks", sample.label())):
+        for name, content in (("images", sample.image()), ("masks", sample.label())):
             path = folder / name / f"{sample.name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.asarray(pixels)).save(path)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                Image.fromarray(np.asarray(content)).save(path)
 
 
 def command(source_dir, output_dir):
