@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent import futures
 from concurrent.futures import process
@@ -21,6 +22,7 @@ from deeplab_tf.errors import UserError
 
 Tick = Callable[[], object]  # called after each example
 Task = Callable[[Tick], None]
+_REAPED_SECONDS = 2.0
 _POLL_SECONDS = 0.1
 _done: Any = None  # in a worker: the shared number of examples that are done
 _RESUME = "Finished shards are kept: run the same command again"
@@ -126,9 +128,17 @@ def _explain(error: UserError | OSError) -> str:
     return f"{what}. {_RESUME} once this is mended."
 
 
+def _exit_code(worker: multiprocessing.process.BaseProcess) -> int:
+    """Also where the pool's own thread reaps it at this moment, which hides it."""
+    end = time.monotonic() + _REAPED_SECONDS
+    while worker.exitcode is None and time.monotonic() < end:
+        time.sleep(0.01)
+    return worker.exitcode or 0
+
+
 def _death(workers: Iterable[multiprocessing.process.BaseProcess]) -> UserError:
     """Why a worker is gone; the pool ends the others by SIGTERM."""
-    codes = sorted({worker.exitcode or 0 for worker in workers}, key=abs)
+    codes = sorted({_exit_code(worker) for worker in workers}, key=abs)
     signals = [-code for code in codes if code < 0]
     others = [number for number in signals if number != signal.SIGTERM]
     how = f"was killed by signal {(others or signals)[0]}" if signals else "has ended"
