@@ -108,3 +108,13 @@ def test_order_is_a_function_of_seed_and_epoch(dataset):
     assert all(len(set(each)) == count for each in orders)
     assert orders[0] not in orders[1:]
     assert orders[1] != orders[2]
+
+
+def test_a_class_is_sought_by_the_root_of_its_rarity():
+    split = dataset_info.Split(
+        num_examples=1, shards=("x.tfrecord",), class_pixels=(100, 4, 0)
+    )
+    info = dataset_info.DatasetInfo(
+        name="counted", class_names=("a", "b", "c"), splits={"train": split}
+    )
+    assert pipeline._attraction(info, "train") == pytest.approx([1 / 10, 1 / 2, 1])

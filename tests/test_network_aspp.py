@@ -34,6 +34,7 @@ def expected(network, x, rates, *, separable, window):
         ({"image_pooling": False}, {6: 6, 12: 12, 18: 18}, None),
         ({"image_pooling_size": (97, 65)}, {6: 6, 12: 12, 18: 18}, (7, 5)),
         ({"image_pooling_size": (513, 65)}, {6: 6, 12: 12, 18: 18}, (9, 5)),
+        ({"image_pooling_size": (96, 64)}, {6: 6, 12: 12, 18: 18}, (6, 4)),
     ],
 )
 def test_aspp_equals_numpy(options, rates, window):

@@ -143,6 +143,7 @@ def test_boundary_weighs_pixels_near_another_label(width):
     logits, labels = random_case(4, void=0, size=(12, 11))
     labels = np.full_like(labels, 2)
     labels[0, 4:7, 5:] = 1
+    labels[1] = 0  # which void must not be taken for
     labels[1, 9, 9] = VOID
     near = np.zeros(labels.shape, bool)
     for b, y, x in np.ndindex(labels.shape):
