@@ -1,8 +1,10 @@
 """The one exception that a user's mistake raises."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=>)")
 _LIST_AT_MOST = 20  # beyond it a near match says more than the whole list
 
 
@@ -21,8 +23,11 @@ class UserError(ValueError):
 
 
 def printable(text: str) -> str:
-    """The text on one line: what names a stranger gives may hold is escaped."""
-    folded = " ".join(text.splitlines())
+    """The text on one line, the same each time: a stranger's names are escaped.
+
+    Libraries put objects into their messages; where those lie in memory says nothing.
+    """
+    folded = _ADDRESS.sub("", " ".join(text.splitlines()))
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded
     )

@@ -43,7 +43,7 @@ def read(image: ImageLike, channels: int, bits: int = 8) -> np.ndarray:
         try:
             content = path.read_bytes()
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read as a picture ({error}).") from None
+            raise UserError(f"{path}: cannot be read ({error}).") from None
         return _from_file(content, str(path), channels)
     if isinstance(image, bytes | bytearray | memoryview):
         return _from_file(bytes(image), "the bytes", channels)
@@ -60,8 +60,7 @@ def _from_file(content: bytes, name: str, channels: int) -> np.ndarray:
     except (UserError, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{name}: cannot be read as a picture ({reason}).") from None
+        raise UserError(f"{name}: {pictures.explain(error)}") from None
 
 
 def _from_pillow(image: Image.Image, name: str, channels: int) -> np.ndarray:
