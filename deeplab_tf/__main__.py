@@ -7,6 +7,7 @@ deeplab-tf COMMAND --help
 import runpy
 import sys
 
+from deeplab_tf import cli
 from deeplab_tf.errors import unknown
 
 # Name on the command line -> module and what it does, in the order of use.
@@ -29,14 +30,14 @@ COMMANDS = {
 
 def main() -> None:
     """Runs the command that is named first."""
+    cli.open_standard_streams()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(usage())
+        cli.guard(lambda: print(usage()))
         raise SystemExit(0 if arguments else 1)
     name, *rest = arguments
     if name not in COMMANDS:
-        print(f"error: {unknown('command', name, COMMANDS)}", file=sys.stderr)
-        raise SystemExit(1)
+        cli.stop(str(unknown("command", name, COMMANDS)))
     module = f"deeplab_tf.{COMMANDS[name][0]}"
     sys.argv = [f"deeplab-tf {name}", *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -49,12 +49,12 @@ def run(main: Callable[[], int | None], doc: str | None = None) -> None:
       doc: what --help shows above the flags, where it is not the main module's.
     """
     doc = doc or sys.modules["__main__"].__doc__ or ""
-    _open_standard_streams()
+    open_standard_streams()
     flags.DEFINE_bool("verbose", False, "Show the traceback of an unexpected error.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow tells of each checkpoint it writes; -v=0 shows that.
     logging.set_verbosity(logging.WARNING)
-    app.run(lambda _: _guard(main), flags_parser=lambda argv: _parse(argv, doc))
+    app.run(lambda _: guard(main), flags_parser=lambda argv: _parse(argv, doc))
 
 
 def define_run_dir(help_text: str = "The run folder.") -> None:
@@ -144,36 +144,37 @@ def _parse(argv: list[str], doc: str) -> list[str]:
     names = {text.lstrip("-") for text in given[1:] if text.startswith("-")}
     if "helpfull" in names or names.intersection(_HELP):
         full = "helpfull" in names
-        raise SystemExit(_guard(lambda: print(flag_help.write(doc, full=full))))
+        raise SystemExit(guard(lambda: print(flag_help.write(doc, full=full))))
     try:
         left = FLAGS(argv)
     except flags.Error as error:
-        _stop(" ".join(str(error).split()))
+        stop(" ".join(str(error).split()))
     if len(left) > 1:
-        _stop(
+        stop(
             f"unexpected argument {left[1]!r}; write --name=value without spaces "
             "(--help lists the flags)."
         )
     return left
 
 
-def _guard(main: Callable[[], int | None]) -> int | None:
+def guard(main: Callable[[], int | None]) -> int | None:
+    """Runs `main()`; what goes wrong becomes a line and an exit code, as in `run`."""
     try:
         result = main()
         _flush_output()
         return result
     except UserError as error:
-        _stop(str(error), error.exit_code)
+        stop(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _stop("interrupted.", code=130)
+        stop("interrupted.", code=130)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_unread():
             _end_unread()
         if FLAGS.is_parsed() and FLAGS.verbose:
             raise
         if isinstance(error, OSError):
-            _stop(f"{error}; --verbose shows where.")
-        _stop(
+            stop(f"{error}; --verbose shows where.")
+        stop(
             f"unexpected {type(error).__name__}: {error}; --verbose shows where. If "
             "no input of yours explains it, please report it."
         )
@@ -204,7 +205,7 @@ def _end_unread() -> typing.NoReturn:
     raise SystemExit(141)  # as a shell tells of SIGPIPE
 
 
-def _open_standard_streams() -> None:
+def open_standard_streams() -> None:
     """Where the caller closed one, it is /dev/null.
 
     Else the next file to be opened would take its number, and get its messages.
@@ -222,7 +223,7 @@ def _open_standard_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _stop(message: str, code: int = 1) -> typing.NoReturn:
+def stop(message: str, code: int = 1) -> typing.NoReturn:
     """Prints the message as one line; nothing is left to fail after it."""
     line = " ".join(message.replace("\0", "\\0").split())
     for stream in (sys.stderr, sys.stdout):

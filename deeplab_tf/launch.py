@@ -9,9 +9,11 @@ Examples:
   python -m deeplab_tf.launch --workers=2 --restarts=3 -- --run_dir=...
 
 SIGTERM and Ctrl-C are passed on: the workers finish their step, save it and end. A
-second Ctrl-C ends them at once.
+second Ctrl-C ends them at once. Where this process is killed, they end as by SIGTERM.
 """
 
+import ctypes
+import functools
 import json
 import os
 import signal
@@ -35,6 +37,8 @@ absl_flags.DEFINE_integer(
 # Exit codes of a worker that has saved its step.
 _STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 _NOTICE_SECONDS = 60  # in which the others should notice that one has died
+
+_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 Worker = subprocess.Popen[bytes]
 
@@ -97,7 +101,19 @@ def _start(arguments: list[str], addresses: list[str], index: int) -> Worker:
     task = {"type": "worker", "index": index}
     config = json.dumps({"cluster": {"worker": addresses}, "task": task})
     command = [sys.executable, "-m", "deeplab_tf.train", *arguments]
-    return subprocess.Popen(command, env={**os.environ, "TF_CONFIG": config})
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "TF_CONFIG": config},
+        preexec_fn=functools.partial(_end_with, os.getpid()),
+    )
+
+
+def _end_with(parent: int) -> None:
+    """In a worker: the system sends SIGTERM when the parent ends, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it was faster
+            os._exit(1)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -2,11 +2,14 @@
 
 import io
 import pathlib
+import re
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 
+from deeplab_tf.config import Config
 from deeplab_tf.data import reading, records, tfrecord
 from deeplab_tf.data.conversion.png import encode_png
 from deeplab_tf.data.conversion.scan import scan
@@ -112,6 +115,38 @@ def test_bad_example_is_named_by_check_and_reader(tmp_path, kind):
     found = faults(tmp_path, info)
     if kind != "no label":  # to the check, a split without labels may be meant
         assert [text.split(" (")[0].split(":")[0] for text in found] == [place]
+
+
+@pytest.mark.parametrize("kind", ["checksum of an image", "no text either"])
+def test_bad_example_is_named_by_what_reads_crops(tmp_path, kind):
+    info = write(tmp_path, BAD[kind])
+    config = Config().replace(
+        {"data.dataset_dir": str(tmp_path), "train.batch_size": 3}
+    )
+    place = re.escape(f"{tmp_path / SHARD}, record 1 (")
+    with pytest.raises(UserError, match=place):
+        list(reading.read_crops(config, info, 1, fill=(0, 0, 0)))
+
+
+def test_what_iterates_goes_through_reading():
+    """Else a damaged record ends in a traceback of TensorFlow's that names nothing."""
+    library = ROOT / "deeplab_tf"
+    found = {
+        str(path.relative_to(library))
+        for path in library.rglob("*.py")
+        if re.search(r"make_(train|eval)_dataset", path.read_text())
+    }
+    makers = {"data/__init__.py", "data/pipeline.py", "data/reading.py"}
+    # These two hand the batches to a step that computes, too, and sort what it raises.
+    assert found == makers | {"training/loop.py", "training/pace.py"}
+
+
+def test_a_name_that_is_no_text_is_marked(tmp_path):
+    record = GOOD.replace(b"street 1", b"street \xff")
+    info = write(tmp_path, record)
+    names = [records.name_of(example) for example in read(tmp_path, info)]
+    assert names == ["street 0", "street \ufffd", "street 2"]
+    assert records.name_of(records.decode_example(record)) == "street \ufffd"
 
 
 def test_good_examples_are_read_and_pass_the_check(tmp_path):

@@ -30,6 +30,20 @@ def test_an_unknown_command_is_one_line_with_the_known_ones():
     assert len(refused.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("shell", ["{} | true", "{} train --help | true"])
+def test_nobody_reads_what_it_says(shell):
+    command = shell.format(f"set -o pipefail; {sys.executable} -m deeplab_tf")
+    result = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+def test_with_its_output_closed_it_is_silent():
+    command = ["sh", "-c", 'exec "$@" >&- 2>&-', "-", sys.executable, "-m"]
+    assert subprocess.run([*command, "deeplab_tf", "--help"], cwd=ROOT).returncode == 0
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_shows_its_own_help(name):
     shown = run(name, "--help").stdout

@@ -10,6 +10,7 @@ Examples that the audit warns of come first, the others are spread over each spl
 """
 
 import io
+import itertools
 import pathlib
 from collections.abc import Iterator
 
@@ -82,7 +83,7 @@ def _examples(info: DatasetInfo, split: str, audit: Values) -> Iterator[Card]:
     others: list[Card] = []
     for number, record in enumerate(_records(info, split)):
         example = records.decode_example(record)
-        title = bytes(example.get(records.FILENAME, b"")).decode()
+        title = records.name_of(example)
         if title in remarks and len(odd) < _ODD_AT_MOST:
             odd.append(_card(info, title, example, remarks[title]))
         elif number in chosen:
@@ -138,19 +139,21 @@ def _crops(info: DatasetInfo) -> Iterator[Card]:
         {"data.dataset_dir": FLAGS.dataset_dir, "train.batch_size": 2}
     )
     cli.import_tensorflow()
-    from deeplab_tf.data.pipeline import make_train_dataset
+    from deeplab_tf.data import reading
     from deeplab_tf.network import backbones
 
-    dataset = (
-        make_train_dataset(
-            config, info, fill=backbones.get_spec(config.model.backbone).mean
-        )
-        .unbatch()
-        .take(FLAGS.num_examples)
+    fill = backbones.get_spec(config.model.backbone).mean
+    pairs = reading.read_crops(config, info, -(-FLAGS.num_examples // 2), fill=fill)
+    crops = (
+        crop
+        for pair in pairs
+        for crop in zip(pair["image"].numpy(), pair["labels"].numpy(), strict=True)
     )
-    for number, example in enumerate(dataset.as_numpy_iterator()):
-        image = np.clip(np.round(example["image"]), 0, 255).astype(np.uint8)
-        yield Card(title=f"crop {number}", image=image, labels=example["labels"])
+    for number, (pixels, labels) in enumerate(
+        itertools.islice(crops, FLAGS.num_examples)
+    ):
+        image = np.clip(np.round(pixels), 0, 255).astype(np.uint8)
+        yield Card(title=f"crop {number}", image=image, labels=labels)
 
 
 def run() -> None:

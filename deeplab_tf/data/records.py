@@ -91,6 +91,16 @@ def decode_example(serialized: bytes) -> dict[str, bytes | int]:
         raise UserError("a record holds no tf.train.Example.") from None
 
 
+def name_of(example: Mapping[str, Any]) -> str:
+    """The file name that an example of `decode_example` or of a parser holds.
+
+    Of names that others wrote, what is not UTF-8 is marked.
+    """
+    name = example.get(FILENAME, example.get("filename", b""))
+    stored = name.numpy() if hasattr(name, "numpy") else name
+    return stored.decode(errors="replace") if isinstance(stored, bytes) else ""
+
+
 def make_parser(
     channels: int = 3, ignore_label: int = 255, has_labels: bool = True, bits: int = 8
 ) -> Parser:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf.data import reading
+from deeplab_tf.data import reading, records
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import image_scores, metrics, significance
@@ -184,7 +184,7 @@ class _Tally:
                     confidence[place],
                     self._info.ignore_label,
                 )
-            name = example["filename"].numpy().decode()
+            name = records.name_of(example)
             self._pictures.append(image_scores.score(index, name, matrix, suspect))
 
     def result(self) -> Json:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab_tf import cli, files
-from deeplab_tf.data import reading
+from deeplab_tf.data import reading, records
 from deeplab_tf.data.conversion import contents
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
@@ -73,7 +73,7 @@ def read_examples(dataset_dir: str, info: DatasetInfo, split: str) -> Iterator[E
     """
     has_labels = info.split(split).has_labels
     for example in reading.read_split(dataset_dir, info, split, f"draw {split}"):
-        name = pathlib.PurePath(example["filename"].numpy().decode()).stem
+        name = pathlib.PurePath(records.name_of(example)).stem
         image = np.round(example["image"].numpy()).astype(np.uint8)
         yield name, image, example["labels"].numpy() if has_labels else None
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from deeplab_tf import files
 from deeplab_tf.config import Config
+from deeplab_tf.data import reading
 from deeplab_tf.data.dataset_info import DatasetInfo
-from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.errors import UserError
 from deeplab_tf.network import backbones
 from deeplab_tf.network.context import aspp
@@ -77,9 +77,8 @@ def _start_quantized(model: keras.Model, run: Run) -> Listing:
     listing = initialize(network, config.train.init_checkpoint, config, info)
     quantized = quantize.quantize(network)
     count = -(-_CALIBRATION_PICTURES // config.train.batch_size)
-    batches = make_train_dataset(
-        config, info, fill=backbones.get_spec(config.model.backbone).mean
-    ).take(count)
+    fill = backbones.get_spec(config.model.backbone).mean
+    batches = reading.read_crops(config, info, count, fill=fill)
     quantize.calibrate(quantized, (batch["image"] for batch in batches))
     model.set_weights(quantized.get_weights())
     return listing

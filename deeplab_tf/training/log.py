@@ -10,7 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from deeplab_tf import cli, files
-from deeplab_tf.data.pipeline import make_eval_dataset
+from deeplab_tf.data import reading
 from deeplab_tf.evaluation import metrics
 from deeplab_tf.files import Json
 from deeplab_tf.inference import coloring
@@ -112,7 +112,7 @@ class RunLog:
 
     def _pictures(self, split: str, predict: Predictor) -> list[np.ndarray]:
         info, data = self._run.info, self._run.config.data
-        examples = make_eval_dataset(data.dataset_dir, info, split).take(_PICTURES)
+        examples = reading.read_split(data.dataset_dir, info, split, count=_PICTURES)
         return [
             coloring.side_by_side(
                 example["image"].numpy(),

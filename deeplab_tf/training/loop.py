@@ -175,7 +175,7 @@ class _Loop:
         try:
             told = steps(batches, tf.constant(count))
             told = {key: float(value) for key, value in told.items()}
-        except tf.errors.OpError as error:
+        except reading.UNREADABLE as error:
             raise self._explain(error) from error
         step = before + count
         if self._chief and not self._written:
@@ -239,8 +239,8 @@ class _Loop:
         keep = self._settings.keep_checkpoints
         runs.write_checkpoint(self._state.checkpoint, self._folder, step, keep)
 
-    def _explain(self, error: tf.errors.OpError) -> Exception:
-        if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError):
+    def _explain(self, error: Exception) -> Exception:
+        if isinstance(error, reading.DAMAGED):
             data = self._run.config.data
             return reading.explain(
                 error, data.dataset_dir, self._run.info, data.train_split

@@ -6,13 +6,14 @@ import time
 from collections.abc import Collection
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deeplab_tf import runs
 from deeplab_tf.config import Config
-from deeplab_tf.data import dataset_info
+from deeplab_tf.data import dataset_info, reading
 from deeplab_tf.data.dataset_info import DatasetInfo
-from deeplab_tf.data.pipeline import make_eval_dataset, make_train_dataset
+from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.network import backbones
 from deeplab_tf.released import importer, recognition
@@ -138,17 +139,20 @@ def measure(config: Config, info: DatasetInfo) -> Pace:
 
     batches = iter(strategy.distribute_datasets_from_function(make))
     steps = make_steps(strategy, state, config, info)
-    one = tf.constant(1)
-    float(steps(batches, one)["loss"])
-    start_seconds = time.perf_counter() - begin
-    times = []
-    for _ in range(_STEPS):
-        begin = time.perf_counter()
-        float(steps(batches, one)["loss"])
-        times.append(time.perf_counter() - begin)
+    ends = [begin]
+    try:
+        for _ in range(1 + _STEPS):
+            float(steps(batches, tf.constant(1))["loss"])
+            ends.append(time.perf_counter())
+    except reading.DAMAGED as error:
+        data = config.data
+        raise reading.explain(
+            error, data.dataset_dir, info, data.train_split
+        ) from error
+    first, *others = np.diff(ends)
     return pace_of(
-        times,
-        start_seconds=start_seconds,
+        [float(seconds) for seconds in others],
+        start_seconds=float(first),
         evaluation_seconds=_evaluation_seconds(state.evaluated, config, info),
     )
 
@@ -159,9 +163,11 @@ def _evaluation_seconds(model: keras.Model, config: Config, info: DatasetInfo) -
     if split is None or not split.num_examples or not config.train.eval_steps:
         return 0.0
     predict = make_predictor(model)
-    images = make_eval_dataset(config.data.dataset_dir, info, config.data.eval_split)
+    data = config.data
     times = []
-    for example in images.take(_IMAGES):
+    for example in reading.read_split(
+        data.dataset_dir, info, data.eval_split, count=_IMAGES
+    ):
         begin = time.perf_counter()
         predict.labels(example["image"][None])
         times.append(time.perf_counter() - begin)

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf import files
+from deeplab_tf.data import reading, records
 from deeplab_tf.data.dataset_info import DatasetInfo
-from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.network import backbones
 from deeplab_tf.runs import Run
 from deeplab_tf.training import recipe
@@ -100,18 +100,19 @@ def weights_not_finite(model: keras.Model, info: DatasetInfo) -> list[str]:
 
 
 def _examples(run: Run, state: TrainState, step: int) -> list[Example]:
-    dataset = make_train_dataset(
+    (batch,) = reading.read_crops(
         run.config,
         run.info,
+        1,
         fill=backbones.get_spec(run.config.model.backbone).mean,
         start_step=step - 1,
         filenames=True,
     )
-    batch = next(iter(dataset))
     # A copy that belongs to no strategy, so that one worker alone can ask it.
     model = keras.models.clone_model(state.model)
     model.set_weights(state.model.get_weights())
-    rows = zip(batch["filename"], batch["image"], batch["labels"], strict=True)
+    names = [records.name_of({"filename": name}) for name in batch["filename"]]
+    rows = zip(names, batch["image"], batch["labels"], strict=True)
     return [_describe(run, model, step, *row) for row in rows]
 
 
@@ -119,7 +120,7 @@ def _describe(
     run: Run,
     model: keras.Model,
     step: int,
-    filename: tf.Tensor,
+    filename: str,
     image: tf.Tensor,
     labels: tf.Tensor,
 ) -> Example:
@@ -132,7 +133,7 @@ def _describe(
     valid = tf.where(tf.reduce_any([labels == v for v in known], axis=0), labels, 0)
     logits, loss, norm = _pass(run, model, step, image[None], valid[None])
     return Example(
-        filename=filename.numpy().decode(),
+        filename=filename,
         image_is_finite=_is_finite(image),
         image_range=(str(np.min(image)), str(np.max(image))),
         label_pixels={str(value): count for value, count in pixels.items()},

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf import cli, runs
-from deeplab_tf.data.pipeline import make_train_dataset
+from deeplab_tf.data import reading
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate
 from deeplab_tf.inference.predictor import make_predictor
@@ -61,12 +61,11 @@ def estimate_statistics(run: Run, model: keras.Model, batches: int) -> None:
     )
     probe.set_weights(model.get_weights())
     forward = tf.function(lambda image: probe(image, training=True))
-    dataset = make_train_dataset(
-        run.config, run.info, fill=backbones.get_spec(run.config.model.backbone).mean
-    ).take(batches)
+    fill = backbones.get_spec(run.config.model.backbone).mean
+    crops = reading.read_crops(run.config, run.info, batches, fill=fill)
     means: dict[str, np.ndarray] = {}
     squares: dict[str, np.ndarray] = {}
-    for batch in cli.bar(dataset, "statistics", batches, "batch"):
+    for batch in cli.bar(crops, "statistics", batches, "batch"):
         forward(batch["image"])
         for mean, variance in _statistics(probe):
             value = mean.numpy().astype(np.float64)

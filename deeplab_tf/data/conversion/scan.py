@@ -88,7 +88,7 @@ def scan_record(serialized: bytes, place: str, info: DatasetInfo) -> Json:
     """The facts of one record, or what is wrong with it; `place` is for messages."""
     try:
         example = records.decode_example(serialized)
-        name = bytes(example.get(records.FILENAME, b"")).decode(errors="replace")
+        name = records.name_of(example)
         place = f"{place} ({name})"
         fact = {"name": name, "image": place, "label": place, "fault": None}
         return fact | _check(example, place, info)
