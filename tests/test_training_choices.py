@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo, Split
-from deeplab_tf.training import choices, pace
+from deeplab_tf.training import choices
 from deeplab_tf.training.choices import Pace
 
 
@@ -107,8 +107,8 @@ def test_splits_that_are_called_otherwise():
 def test_forecast_proposes_what_is_shorter_beyond_a_day():
     pace_here = Pace(step_seconds=20, start_seconds=60, evaluation_seconds=100)
     config = Config()
-    long = pace.forecast(config, pace_here)
+    long = choices.forecast(config, pace_here)
     assert "167" in long  # 30,000 * 20 s and 30 evaluations, in hours
     assert "--train.minutes=" in long
-    short = pace.forecast(config.replace({"train.steps": 100}), pace_here)
+    short = choices.forecast(config.replace({"train.steps": 100}), pace_here)
     assert "--train.minutes=" not in short

@@ -18,6 +18,7 @@ _EPOCHS = 200  # after which a small data set has little more to teach
 _LEAST_STEPS, _MOST_STEPS = 200, 30_000
 _NARROW = 64  # channels of the head of a network that begins from nothing
 _STRIDE = 16
+_DAY = 24 * 3600.0
 _TERMS = {"cross_entropy": 1.0, "lovasz": 0.5}
 
 
@@ -272,3 +273,33 @@ class Pace:
 def pace_of(step_times: Collection[float], **others: float) -> Pace:
     """The pace by the median step, which a hiccup does not move."""
     return Pace(step_seconds=statistics.median(step_times), **others)
+
+
+def forecast(config: Config, pace: Pace) -> str:
+    """How long the run will take, and beyond a day what would be shorter."""
+    seconds = pace.seconds_of(config)
+    line = (
+        f"{config.train.steps} steps at {pace.step_seconds:.2f} s: about "
+        f"{_duration(seconds)}."
+    )
+    if not is_long(config, pace):
+        return line
+    steps = pace.steps_in(0.5 * _DAY)
+    return (
+        f"{line} Shorter: --train.minutes=720 (about {steps} steps), a smaller "
+        "--data.crop_size or --model.depth_multiplier, another --model.backbone, or "
+        "weights to start from (--train.init_checkpoint)."
+    )
+
+
+def is_long(config: Config, pace: Pace) -> bool:
+    """Whether the run takes more than a day."""
+    return pace.seconds_of(config) > _DAY
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"

@@ -16,7 +16,9 @@ from deeplab_tf.files import Json
 from deeplab_tf.inference import coloring
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.runs import Run
+from deeplab_tf.training import choices
 
+_PACE_STEPS = 6  # of a process, the first excluded, tell how fast it is
 _PICTURES = 4  # shown in TensorBoard after each evaluation
 
 
@@ -39,6 +41,8 @@ class RunLog:
         self._batch_size = run.config.train.batch_size
         self._profiling = False
         self._since = (time.perf_counter(), start_step)
+        self._first: tuple[float, int] | None = None  # time and step
+        self._told = False
         if not writes:
             return
         self._path = run.path / "metrics.jsonl"
@@ -68,6 +72,20 @@ class RunLog:
         total = self._run.config.train.steps
         self._bar.set_description(f"step {step}/{total} loss {loss:.4f}", refresh=False)
         self._bar.update(step * self._batch_size - self._bar.n)
+        now = time.perf_counter()
+        if self._first is None:
+            self._first = (now, step)
+        elif not self._told and step - self._first[1] >= _PACE_STEPS:
+            self._told = True
+            self._tell_of_days((now - self._first[0]) / (step - self._first[1]), step)
+
+    def _tell_of_days(self, step_seconds: float, step: int) -> None:
+        """The bar shows the time left; where that is days, what would be shorter."""
+        config = self._run.config
+        left = config.replace({"train.steps": max(1, config.train.steps - step)})
+        pace = choices.pace_of([step_seconds], start_seconds=0, evaluation_seconds=0)
+        if choices.is_long(left, pace):
+            tqdm.write(choices.forecast(left, pace), file=sys.stderr)
 
     def step(self, step: int, values: dict[str, float]) -> None:
         """Writes a training step: loss, learning rate and the like by name."""

@@ -24,10 +24,7 @@ from deeplab_tf.training.train_state import TrainState
 
 _STEPS = 6
 _IMAGES = 3
-
-
 _OF_A_BACKBONE = ("backbone", "depth_multiplier")
-_DAY = 24 * 3600.0
 
 
 def complete(
@@ -67,7 +64,7 @@ def complete(
     for choice in {choice.name: choice for choice in [*chosen, *length]}.values():
         print(f"  {choice}", file=sys.stderr)
     if pace is not None:
-        print(forecast(config, pace), file=sys.stderr)
+        print(choices.forecast(config, pace), file=sys.stderr)
     return config
 
 
@@ -88,31 +85,6 @@ def _network_of_weights(config: Config, given: Collection[str]) -> list[Choice]:
         for name, value in fields.items()
         if f"model.{name}" not in given and value != leaves[f"model.{name}"]
     ]
-
-
-def forecast(config: Config, pace: Pace) -> str:
-    """How long the run will take, and beyond a day what would be shorter."""
-    seconds = pace.seconds_of(config)
-    line = (
-        f"{config.train.steps} steps at {pace.step_seconds:.2f} s: about "
-        f"{_duration(seconds)}."
-    )
-    if seconds <= _DAY:
-        return line
-    steps = pace.steps_in(0.5 * _DAY)
-    return (
-        f"{line} Shorter: --train.minutes=720 (about {steps} steps), a smaller "
-        "--data.crop_size or --model.depth_multiplier, another --model.backbone, or "
-        "weights to start from (--train.init_checkpoint)."
-    )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
 
 
 def measure(config: Config, info: DatasetInfo) -> Pace:
