@@ -151,6 +151,13 @@ def test_weights_that_break_are_named_and_the_run_goes_back(config, tmp_path):
     assert list(map(np.isfinite, course.values())) == [True] * 3 + [False] * 3 + (
         [True] * 2
     )
+    # Half the rate, and at the place in the schedule where the run is by its batches.
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    rates = {line["step"]: line["learning_rate"] for line in lines}
+    base = config.optimizer.learning_rate
+    for step in (6, 7):
+        plain = base * (1 - step / config.train.steps) ** 0.9
+        np.testing.assert_allclose(rates[step], plain / 2, rtol=1e-5)
 
 
 def test_a_run_that_diverges_rolls_back_and_then_explains_itself(config, tmp_path):
