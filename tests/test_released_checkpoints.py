@@ -278,3 +278,12 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     assert path.stat().st_size < 2000
     with pytest.raises(UserError, match=r"bomb\.tar\.gz: is refused: it unpacks to"):
         checkpoints.read(str(path))
+
+
+def test_a_path_of_letters_that_mean_something_to_glob(tmp_path):
+    folder = tmp_path / "[exp] 1*\\"
+    folder.mkdir()
+    path = released_variables.write(folder / "model[2].ckpt-7", TENSORS)
+    for given in (path, folder):
+        read = checkpoints.read(str(given))
+        np.testing.assert_equal(dict(read.tensors), TENSORS)

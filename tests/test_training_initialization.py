@@ -22,9 +22,16 @@ from deeplab_tf.training import initialization, loop, weight_sources
 OTHERS = DatasetInfo(name="others", class_names=tuple("abcde"))
 
 
+def odd_folder(tmp_path_factory):
+    """Its name means something to glob."""
+    folder = tmp_path_factory.mktemp("files") / "[exp] 1*\\"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return runs.open_run(str(tiny_run.write(tmp_path_factory.mktemp("run"))))
+    return runs.open_run(str(tiny_run.write(odd_folder(tmp_path_factory))))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,7 @@ def trained(run):
 
 @pytest.fixture(scope="module")
 def files(trained, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
+    folder = odd_folder(tmp_path_factory)
     trained.save(folder / "model.keras")
     trained.save_weights(folder / "model.weights.h5")
     return folder

@@ -10,6 +10,7 @@ import errno
 import gzip
 import io
 import math
+import os
 import pathlib
 import re
 import tarfile
@@ -135,19 +136,8 @@ def _prefix(path: str) -> str:
 
 def _variables(prefix: str) -> dict[str, np.ndarray]:
     try:
-        reader = tf.train.load_checkpoint(prefix)
-        names = reader.get_variable_to_shape_map()
-        values = sum(map(math.prod, names.values()))
-        held = sum(file.stat().st_size for file in _data_files(prefix))
-        # A value has one byte at least.
-        if values > min(held, files.MAX_UNPACKED):
-            raise ValueError(f"{values} values in {held} bytes")
-        if "_CHECKPOINTABLE_OBJECT_GRAPH" in names:
-            raise UserError(
-                f"{prefix}: is a TF2 checkpoint; a TF1 checkpoint holds variables by "
-                "name. For a run of this program give its folder."
-            )
-        return {name: reader.get_tensor(name) for name in sorted(names)}
+        with _linked(prefix) as link:
+            return _tensors(tf.train.load_checkpoint(link), prefix)
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         if isinstance(error, UserError):
             raise
@@ -155,6 +145,32 @@ def _variables(prefix: str) -> dict[str, np.ndarray]:
         raise UserError(
             f"{prefix}: is damaged or incomplete; fetch it again ({first_line})."
         ) from None
+
+
+@contextlib.contextmanager
+def _linked(prefix: str) -> Iterator[str]:
+    """The same under a plain name, for TensorFlow takes a prefix for a pattern."""
+    with tempfile.TemporaryDirectory() as folder:
+        link = os.path.join(folder, "checkpoint")
+        for file in [pathlib.Path(f"{prefix}.index"), *_data_files(prefix)]:
+            ending = file.name.removeprefix(pathlib.Path(prefix).name)
+            os.symlink(file.absolute(), link + ending)
+        yield link
+
+
+def _tensors(reader: Any, prefix: str) -> dict[str, np.ndarray]:
+    names = reader.get_variable_to_shape_map()
+    values = sum(map(math.prod, names.values()))
+    held = sum(file.stat().st_size for file in _data_files(prefix))
+    # A value has one byte at least.
+    if values > min(held, files.MAX_UNPACKED):
+        raise ValueError(f"{values} values in {held} bytes")
+    if "_CHECKPOINTABLE_OBJECT_GRAPH" in names:
+        raise UserError(
+            f"{prefix}: is a TF2 checkpoint; a TF1 checkpoint holds variables by "
+            "name. For a run of this program give its folder."
+        )
+    return {name: reader.get_tensor(name) for name in sorted(names)}
 
 
 def _data_files(prefix: str) -> list[pathlib.Path]:

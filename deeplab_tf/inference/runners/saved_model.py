@@ -29,7 +29,7 @@ class SavedModelRunner(Runner):
     def __init__(self, path: pathlib.Path) -> None:
         definition = loader_impl.parse_saved_model(str(path))
         graph_operations.require_saved_model(definition, str(path))
-        self._loaded = tf.saved_model.load(str(path))
+        self._loaded = tf.saved_model.load(files.without_wildcards(str(path)))
         self._signatures = self._loaded.signatures
         self.run = files.read_json(path / RUN_JSON, "export the run anew.")
         _, arguments = self._signatures["serving_default"].structured_input_signature
