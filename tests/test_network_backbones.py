@@ -47,6 +47,16 @@ def test_taps_are_declared(name):
     )
 
 
+def test_taps_of_mobilenet_v2_are_the_released_ones():
+    """layer_4, layer_7 and layer_14 of slim, which counts from the first convolution."""
+    taps = features("mobilenet_v2", 16).outputs[1:]
+    assert [tap._keras_history.operation.name.split(".")[1] for tap in taps] == [
+        "expanded_conv_2",
+        "expanded_conv_5",
+        "expanded_conv_12",
+    ]
+
+
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 def test_schedule_spends_strides_and_then_rates(output_stride):
     schedule = AtrousSchedule(output_stride)

@@ -88,7 +88,9 @@ def test_backbone_declares_them(name):
     ]
 
 
-@pytest.fixture(scope="module", params=["mobilenet_v2", "resnet_18_beta"])
+@pytest.fixture(
+    scope="module", params=["mobilenet_v2", "resnet_18_beta", "xception_41"]
+)
 def network(request):
     """(name, a network whose layers have them)."""
     settings = Model(backbone=request.param, aspp_channels=8, decoder_channels=8)

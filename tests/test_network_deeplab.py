@@ -191,6 +191,13 @@ def test_normalization_is_inside(backbone, expected):
     np.testing.assert_allclose(layer(images), expected(images), atol=1e-4)
 
 
+def test_grey_is_centred_by_the_mean_of_the_means():
+    model = deeplab_tf.DeepLabV3Plus("resnet_18", num_classes=2, channels=1)
+    layer = model.get_layer("normalization")
+    mean = (123.15 + 115.90 + 103.06) / 3
+    np.testing.assert_allclose(layer(np.full((1, 2, 2, 1), mean)), 0, atol=1e-4)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_any_number_of_channels(channels):
     network = tiny(channels=channels)
