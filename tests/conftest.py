@@ -3,6 +3,7 @@
 import collections
 import os
 import pathlib
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -29,6 +30,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if reasons:
         parts = (f"{count} ({reason})" for reason, count in reasons.most_common())
         terminalreporter.write_line(f"skipped: {'; '.join(parts)}")
+
+
+@pytest.fixture(scope="module")
+def shallow_resnet() -> Iterator[None]:
+    """Makes ResNet-18 shallow until the end of the file that uses this."""
+    import shallow
+
+    with shallow.resnet_18():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -26,10 +26,14 @@ from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.training import log
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return runs.open_run(tiny_run.write(tmp_path_factory.mktemp("evaluation")))
+    return runs.open_run(
+        tiny_run.write(tmp_path_factory.mktemp("evaluation"), tiny_run.FEW_LAYERS)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from deeplab_tf.export.agreement import compare
 from deeplab_tf.inference import exported
 from deeplab_tf.network.quantized import quantize
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 SIZE = (66, 81)
 PROGRAM = """
 import sys

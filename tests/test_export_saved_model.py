@@ -11,10 +11,14 @@ from deeplab_tf import runs
 from deeplab_tf.export import saved_model
 from deeplab_tf.inference import predictor
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return runs.open_run(tiny_run.write(tmp_path_factory.mktemp("serving")))
+    return runs.open_run(
+        tiny_run.write(tmp_path_factory.mktemp("serving"), tiny_run.FEW_LAYERS)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from deeplab_tf.export import keras_file, saved_model
 from deeplab_tf.export.tflite import converter
 from deeplab_tf.inference import drawing, images
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 SIZE = 40, 56
 RGB = tiny_run.pictures(*SIZE)[0]
 GREY = np.uint8(RGB.mean(-1))

@@ -7,7 +7,9 @@ from deeplab_tf import config
 from deeplab_tf.inference import predictor
 from deeplab_tf.network.deeplab import build_model
 
-MODEL = config.Config().replace(tiny_run.NARROW).model
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
+MODEL = config.Config().replace({**tiny_run.NARROW, **tiny_run.FEW_LAYERS}).model
 CLASSES = 4
 
 

@@ -13,10 +13,14 @@ from deeplab_tf.export import saved_model
 from deeplab_tf.inference import predictor
 from deeplab_tf.inference.exported import open_export
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return runs.open_run(tiny_run.write(tmp_path_factory.mktemp("segmenter")))
+    return runs.open_run(
+        tiny_run.write(tmp_path_factory.mktemp("segmenter"), tiny_run.FEW_LAYERS)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import shallow
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow.python.framework.convert_to_constants import (
@@ -51,6 +52,12 @@ TINY = {
 
 def tiny(**options):
     return deeplab_tf.DeepLabV3Plus(**{**TINY, **options})
+
+
+def few_layers(**options):
+    """The tiny network on the backbone that is traced soonest."""
+    with shallow.resnet_18():
+        return tiny(backbone="resnet_18", depth_multiplier=1.0, **options)
 
 
 def pictures(*shape, seed=0):
@@ -170,7 +177,7 @@ def test_random_weights_depend_on_the_seed_alone():
     weights = []
     for seed in (3, 3, 4):
         keras.utils.set_random_seed(seed)
-        weights.append(tiny().get_weights())
+        weights.append(few_layers().get_weights())
     for first, second in zip(weights[0], weights[1], strict=True):
         np.testing.assert_array_equal(first, second)
     assert np.abs(weights[0][0] - weights[2][0]).max() > 0
@@ -286,7 +293,7 @@ def test_bfloat16_trains_close_to_float32():
         keras.config.set_dtype_policy(policy)
         try:
             keras.utils.set_random_seed(1)
-            network = tiny(dropout=0.0)
+            network = few_layers(dropout=0.0)
             assert network.get_layer("aspp.projection").compute_dtype == policy[-8:]
         finally:
             keras.config.set_dtype_policy("float32")
@@ -297,7 +304,7 @@ def test_bfloat16_trains_close_to_float32():
 
 
 def test_frozen_batch_norm_keeps_its_statistics_and_trains_the_rest():
-    network = tiny(freeze_batch_norm=True)
+    network = few_layers(freeze_batch_norm=True)
     before = {weight.path: weight.numpy() for weight in network.weights}
     few_losses(network, steps=2)
     moved = {w.path for w in network.weights if (w.numpy() != before[w.path]).any()}
@@ -319,7 +326,7 @@ def test_batch_norm_momentum_is_released_or_one_number():
 
 
 def test_compile_and_fit():
-    network = tiny()
+    network = few_layers()
     network.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     assert network.jit_compile == bool(tf.config.list_physical_devices("GPU"))
     images = pictures(4, 33, 33, 3)
@@ -331,7 +338,7 @@ def test_compile_and_fit():
     "imports", ["deeplab_tf.network, keras", "keras, deeplab_tf.network"]
 )
 def test_keras_file_loads_without_custom_objects(tmp_path, imports):
-    network = tiny(context="pyramid_pooling", image_pooling_size=(33, 33))
+    network = few_layers(context="pyramid_pooling", image_pooling_size=(33, 33))
     images = pictures(1, 33, 47, 3)
     network.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", images)

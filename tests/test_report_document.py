@@ -29,6 +29,8 @@ from deeplab_tf.report import (
 )
 from deeplab_tf.report.figures import Series
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 # What a stranger may call a folder, a class or a file. Were one not escaped, the
 # browser would run it, or complain that the page's policy forbids it.
 HOSTILE = '<img src=x onerror=console.log("ran")>&'
@@ -42,10 +44,17 @@ HOSTILE_CLASSES = (
 
 
 def command(name, *arguments):
+    """As python -m deeplab_tf.NAME, with this file's network."""
+    code = (
+        "import runpy, shallow\n"
+        "with shallow.resnet_18():\n"
+        f"    runpy.run_module('deeplab_tf.{name}', None, '__main__', True)"
+    )
+    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
     result = subprocess.run(
-        [sys.executable, "-m", f"deeplab_tf.{name}", *arguments],
+        [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": path},
         capture_output=True,
         text=True,
     )

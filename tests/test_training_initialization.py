@@ -135,7 +135,10 @@ def test_released_backbone_alone_leaves_the_head(run, tmp_path):
     }
 
 
-def test_new_run_starts_from_the_weights_and_keeps_the_listing(run, tmp_path):
+def test_new_run_starts_from_the_weights_and_keeps_the_listing(
+    shallow_resnet, tmp_path
+):
+    run = runs.open_run(str(tiny_run.write(tmp_path / "old", tiny_run.FEW_LAYERS)))
     settings = {
         "data.crop_size": (33, 33),
         "optimizer.learning_rate": 1e-12,

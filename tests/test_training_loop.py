@@ -16,6 +16,8 @@ from deeplab_tf.network import backbones
 from deeplab_tf.training import distribution, loop
 from deeplab_tf.training.recipe import batch_norm_momentum
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
@@ -135,7 +137,7 @@ def test_callbacks_are_driven(finished, record):
 def test_early_stopping_ends_the_run_with_its_state_saved(config, tmp_path):
     settings = {"train.eval_steps": 3, "train.checkpoint_steps": 100}
     early = keras.callbacks.EarlyStopping(
-        "val_miou", mode="max", baseline=2.0, patience=2
+        "val_miou", mode="max", min_delta=1.0, patience=1
     )
     loop.train(config.replace(settings), str(tmp_path), callbacks=[early])
     assert early.stopped_epoch == 1

@@ -15,6 +15,8 @@ from deeplab_tf.config.fields import choices
 from deeplab_tf.data import dataset_info
 from deeplab_tf.training import loop
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 # Values other than the default, and all choices. Where an option needs another one to
 # act, that stands in NEEDS.
 VALUES = {

@@ -17,6 +17,8 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.training import loop
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 SHORT = {
     **SMALL,
     "data.crop_size": (33, 33),

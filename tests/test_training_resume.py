@@ -18,6 +18,8 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.training import locking, loop
 from deeplab_tf.training.train_state import TrainState
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 SHORT = {
     **SMALL,
     "data.crop_size": (33, 33),

@@ -13,6 +13,8 @@ from deeplab_tf.training import distribution
 from deeplab_tf.training.step import GradientComputer, make_steps
 from deeplab_tf.training.train_state import TrainState
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 FILL = (127.5,) * 3  # the mean of most backbones
 
 RATE = 0.002
