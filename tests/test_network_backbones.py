@@ -48,7 +48,7 @@ def test_taps_are_declared(name):
 
 
 def test_taps_of_mobilenet_v2_are_the_released_ones():
-    """layer_4, layer_7 and layer_14 of slim, which counts from the first convolution."""
+    """layer_4, layer_7, layer_14 of slim, which counts from the first convolution."""
     taps = features("mobilenet_v2", 16).outputs[1:]
     assert [tap._keras_history.operation.name.split(".")[1] for tap in taps] == [
         "expanded_conv_2",
