@@ -10,12 +10,16 @@ from deeplab_tf.network import decoder
 
 
 @pytest.mark.parametrize("separable", [True, False])
-@pytest.mark.parametrize("strides", [(4,), (8, 4)])
-def test_decoder_equals_numpy(strides, separable):
+@pytest.mark.parametrize(
+    ("strides", "convolutions", "reduced"),
+    [((4,), 2, 3), ((8, 4), 2, 3), ((4,), 1, 0), ((4,), 3, 3)],
+)
+def test_decoder_equals_numpy(strides, convolutions, reduced, separable):
     settings = Model(
         decoder_strides=strides,
         decoder_channels=7,
-        low_level_channels=3,
+        decoder_convolutions=convolutions,
+        low_level_channels=reduced,
         decoder_separable=separable,
     )
 
@@ -29,9 +33,11 @@ def test_decoder_equals_numpy(strides, separable):
     wanted = x
     for stride in strides:
         name = f"decoder.stride_{stride}"
-        low = network.block(maps[stride], f"{name}.low_level")
+        low = maps[stride]
+        if reduced:
+            low = network.block(low, f"{name}.low_level")
         wanted = np.concatenate([resize(wanted, low.shape[1:3]), low], axis=-1)
         convolve = network.separable if separable else network.block
-        for i in (1, 2):
+        for i in range(1, convolutions + 1):
             wanted = convolve(wanted, f"{name}.conv_{i}")
     np.testing.assert_allclose(model([x, maps[8], maps[4]]), wanted, **TOLERANCE)

@@ -174,8 +174,11 @@ class Model:
     )
     decoder_channels: PositiveInt = leaf(256, "Channels of the decoder's 3x3s.")
     decoder_separable: bool = leaf(True, "Separable convolutions in the decoder.")
-    low_level_channels: PositiveInt = leaf(
-        48, "Channels of the 1x1 on the low-level features."
+    decoder_convolutions: PositiveInt = leaf(
+        2, "3x3 convolutions of each stage of the decoder."
+    )
+    low_level_channels: NonNegativeInt = leaf(
+        48, "Channels of the 1x1 on the low-level features; 0: they are taken whole."
     )
 
 

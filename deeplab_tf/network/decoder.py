@@ -22,10 +22,10 @@ def build(
     Args:
       x: [B, h, w, C], the context module's map.
       low_level: the backbone's maps by stride.
-      model: its `decoder_strides`, one stage each; the channels of the two 3x3
+      model: its `decoder_strides`, one stage each; the number and channels of the 3x3
         convolutions of a stage, and whether they are separable; `low_level_channels`,
         to which a 1x1 reduces the low-level map, so that it does not outweigh the
-        encoder's.
+        encoder's (0: no 1x1).
       style: initialisers and normalisation.
 
     Returns:
@@ -34,16 +34,13 @@ def build(
     channels = model.decoder_channels
     for stride in model.decoder_strides:
         name = f"{NAME}.stride_{stride}"
-        low = conv(
-            low_level[stride],
-            model.low_level_channels,
-            1,
-            style=style,
-            name=f"{name}.low_level",
-        )
+        low = low_level[stride]
+        if model.low_level_channels:
+            path = f"{name}.low_level"
+            low = conv(low, model.low_level_channels, 1, style=style, name=path)
         x = ResizeLike(name=f"{name}.resize")([x, low])
         x = keras.layers.Concatenate(name=f"{name}.concat")([x, low])
-        for i in (1, 2):
+        for i in range(1, model.decoder_convolutions + 1):
             path = f"{name}.conv_{i}"
             if model.decoder_separable:
                 x = separable(x, channels, style=style, name=path)
