@@ -25,6 +25,7 @@ def main() -> None:
     from deeplab_tf.report import exploration, exploration_page
 
     run = runs.open_run(cli.FLAGS.run_dir)
+    files.check_writable(run.path / "explore", "the results belong into the run.")
     split = options.split or run.config.data.eval_split
     dataset_dir, info = runs.dataset(run, options.dataset_dir)
     wanted = exploration.settings(

@@ -97,10 +97,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             "mend the folder, and try again."
         ) from None
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a folder where nothing can be changed
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
 
 
 def check_writable(folder: str | os.PathLike[str], remedy: str) -> None:

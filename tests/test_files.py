@@ -151,6 +151,18 @@ def test_names_that_lead_elsewhere(name):
     assert str(error.value).isprintable()
 
 
+def test_a_folder_where_nothing_can_be_changed_names_the_file(tmp_path, monkeypatch):
+    """Nor can be removed what could not be written."""
+
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("pathlib.Path.write_text", refuse)
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(UserError, match=r"x\.json: cannot be written \(Read-only"):
+        files.write_json(tmp_path / "x.json", {})
+
+
 def test_a_full_disk_names_the_file_and_not_the_temporary(tmp_path):
     def fill(path):
         with files.replacing(path) as temporary:

@@ -70,6 +70,7 @@ def write(
             f"{type(options).__name__}."
         )
     output = _output(pathlib.Path(path), FORMATS[format].suffix)
+    files.check_writable(output.parent, "give another place to write to.")
     model = runs.load_model(
         run, output_stride=options.output_stride, checkpoint=options.checkpoint
     )

@@ -40,6 +40,7 @@ def write(
         run.
     """
     path, options = pathlib.Path(path), options or ReportOptions()
+    files.check_writable(path.parent, "give another file as --output.")
     if len(reported) > figures.NUM_COLORS:
         raise UserError(f"give at most {figures.NUM_COLORS} --run_dir.")
     if len({run.info.class_names for run in reported}) > 1:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_tf import cli, runs
+from deeplab_tf import cli, files, runs
 from deeplab_tf.data import reading
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate
@@ -33,6 +33,7 @@ def recalibrate(run: Run, dataset_dir: str, batches: int) -> tuple[float, float]
             f"{run.path}: was trained with train.quantize=int8, so its batch norm is "
             "part of the kernels; recalibrate the float run before."
         )
+    files.check_writable(run.path / "best", "its weights are to be replaced.")
     config = run.config.replace({"data.dataset_dir": dataset_dir})
     run = dataclasses.replace(run, config=config)
     model = runs.load_model(run)

@@ -10,6 +10,7 @@ import itertools
 import os
 import pathlib
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -155,8 +156,11 @@ def read_contents(root: pathlib.Path) -> Contents:
     found = sorted(walk(root))
     for name in found:
         if not _is_utf8(name):
+            coding = sys.getfilesystemencoding().upper()
+            other = "" if coding == "UTF-8" else ", or set PYTHONUTF8=1"
             raise UserError(
-                f"{root}: the name {os.fsencode(name)!r} is not UTF-8; rename it."
+                f"{root}: the name {os.fsencode(name)!r} is not {coding}; rename it"
+                f"{other}."
             )
     empty = tuple(name.rstrip("/") for name in found if name.endswith("/"))
     files = tuple(name for name in found if not name.endswith("/"))
