@@ -244,7 +244,7 @@ def test_a_perfect_prediction_scores_one_and_void_alone_nothing():
     perfect = count([(labels, right)])
     assert perfect["boundary_iou"] == perfect["boundary_f1"] == 1
     assert set(perfect["trimap"]["miou"]) == {1.0}
-    nothing = count([(np.full((40, 50), VOID, np.uint8), np.zeros((40, 50), np.uint8))])
+    nothing = count([(np.full_like(labels, VOID), right)])
     assert nothing["boundary_iou"] is nothing["boundary_f1"] is None
     assert set(nothing["trimap"]["miou"]) == {None}
 

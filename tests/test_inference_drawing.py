@@ -219,3 +219,13 @@ def test_a_file_that_is_no_picture_is_named(tmp_path, given):
     pattern = tmp_path / given if given == "notes.txt" else tmp_path
     with pytest.raises(UserError, match=f"{given}: cannot be decoded"):
         list(drawing.read_pictures(str(pattern)))
+
+
+def test_labels_past_a_byte_are_void_in_a_palette_image():
+    labels = np.array([[0, 1], [255, 300]])
+    drawn = coloring.palette_image(labels, [(1, 2, 3), (4, 5, 6)])
+    np.testing.assert_array_equal(np.asarray(drawn), [[0, 1], [255, 255]])
+    colors = np.asarray(drawn.convert("RGB"))
+    np.testing.assert_array_equal(
+        colors, coloring.colorize(labels, [(1, 2, 3), (4, 5, 6)])
+    )

@@ -50,6 +50,8 @@ class BoundaryCounter:
     def update(self, labels: np.ndarray, predictions: np.ndarray) -> None:
         """Adds an image: integers [H, W] of one type, the predictions 0..K-1."""
         void = labels == self._ignore_label
+        if void.all():
+            return  # else it would score the predictions against themselves
         self._count_rings(labels, predictions, void)
         if void.any():
             labels = np.where(void, predictions, labels)

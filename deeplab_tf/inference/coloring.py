@@ -17,11 +17,13 @@ def palette_image(labels: np.ndarray, colormap: Colormap) -> Image.Image:
     """A palette picture: its pixels are the labels, its palette the class colours.
 
     Args:
-      labels: [H, W], 0..255; values past the colour map are drawn as void.
+      labels: [H, W]; values past the colour map are drawn as void, and those that a
+        byte cannot hold become 255.
       colormap: RGB in 0..255 for each class.
     """
-    picture = Image.fromarray(labels.astype(np.uint8), "L").convert("P")
-    picture.putdata(labels.astype(np.uint8).ravel())
+    indices = np.minimum(labels, 255).astype(np.uint8)
+    picture = Image.fromarray(indices, "L").convert("P")
+    picture.putdata(indices.ravel())
     colors = [*colormap, *[_VOID_COLOR] * 256][:256]
     picture.putpalette([value for color in colors for value in color])
     return picture
