@@ -7,6 +7,7 @@ Example:
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags as absl_flags
@@ -23,16 +24,26 @@ absl_flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
 
 def main() -> None:
     cli.import_tensorflow()
+    paths = [path for path in (FLAGS.saved_model, FLAGS.tflite) if path]
+    result = measure(FLAGS.run_dir, paths, FLAGS.limit)
+    if FLAGS.pictures:
+        drawn = sorted(pathlib.Path(FLAGS.pictures).glob("overlays/*.png"))
+        result["pictures"] = [str(path) for path in drawn[:4]]
+    print(json.dumps(result, indent=2) if FLAGS.json else table(result))
+
+
+def measure(run_dir: str, paths: Sequence[str], limit: int) -> dict[str, Any]:
+    """What the run scores, and how many pixels of each export are as in Keras."""
     from deeplab_tf import runs
     from deeplab_tf.export import proof
     from deeplab_tf.export.agreement import compare
     from deeplab_tf.inference import exported
 
-    run = runs.open_run(FLAGS.run_dir)
+    run = runs.open_run(run_dir)
     model = runs.load_model(run)
-    examples = proof.sample(run, FLAGS.limit)
-    result = {"run_dir": FLAGS.run_dir, **scores(run), "exports": {}}
-    for path in filter(None, (FLAGS.saved_model, FLAGS.tflite)):
+    examples = proof.sample(run, limit)
+    result = {"run_dir": run_dir, **scores(run), "exports": {}}
+    for path in paths:
         opened = exported.open_export(path)
         agreement = compare(model, opened, examples, run.info)
         result["exports"][path] = {
@@ -42,10 +53,7 @@ def main() -> None:
             "max_difference": agreement.max_difference,
             "num_pictures": agreement.num_pictures,
         }
-    if FLAGS.pictures:
-        drawn = sorted(pathlib.Path(FLAGS.pictures).glob("overlays/*.png"))
-        result["pictures"] = [str(path) for path in drawn[:4]]
-    print(json.dumps(result, indent=2) if FLAGS.json else table(result))
+    return result
 
 
 def scores(run: Any) -> dict[str, Any]:

@@ -6,41 +6,47 @@ import os
 import subprocess
 import sys
 
+import agreement
 import pytest
+import shallow
 import tiny_run
 from conftest import ROOT
 
 from deeplab_tf import runs
-from deeplab_tf.config.options import ExportOptions
+from deeplab_tf.config.options import ExportOptions, TFLiteOptions
 from deeplab_tf.errors import UserError
-from deeplab_tf.export import keras_file, write
+from deeplab_tf.export import keras_file, proof, write
+from deeplab_tf.inference import timing
+
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
 
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
-    return tiny_run.write(tmp_path_factory.mktemp("export"))
+    return tiny_run.write(tmp_path_factory.mktemp("export"), tiny_run.FEW_LAYERS)
 
 
 def call(script, *arguments):
     return subprocess.run(
-        [sys.executable, script, *map(os.fspath, arguments)],
+        shallow.command(script, *arguments),
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
 
 
-def test_exports_agree(run_dir, tmp_path):
+def test_exports_agree(run_dir, tmp_path, monkeypatch):
     saved_model, lite = tmp_path / "saved_model", tmp_path / "model.tflite"
-    for arguments in (
-        ("export/to_saved_model.py", f"--output_dir={saved_model}", "--nomeasure"),
-        ("export/to_tflite.py", f"--output={lite}", "--input_size=71,71"),
-    ):
-        result = call(*arguments, f"--run_dir={run_dir}")
-        assert result.returncode == 0, result.stderr
-        assert "pixels agree" in result.stdout
-        assert "INFO" not in result.stderr
-        assert "WARNING" not in result.stderr
+    arguments = f"--run_dir={run_dir}", f"--output_dir={saved_model}", "--nomeasure"
+    result = call("export/to_saved_model.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "pixels agree" in result.stdout
+    assert "INFO" not in result.stderr
+    assert "WARNING" not in result.stderr
+    monkeypatch.setattr(timing, "all_threads", lambda: 1)
+    run, options = runs.open_run(str(run_dir)), TFLiteOptions(input_size=(71, 71))
+    assert "pixels agree" in proof.describe(write(run, "tflite", lite, options))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "model.tflite",
         "model.tflite.proof.json",
@@ -55,14 +61,8 @@ def test_exports_agree(run_dir, tmp_path):
     assert {"CONV_2D", "DEPTHWISE_CONV_2D"} <= {
         op["name"] for op in report["operations"]
     }
-    result = call(
-        "benchmarks/agreement.py",
-        f"--run_dir={run_dir}",
-        f"--saved_model={saved_model}",
-        f"--tflite={lite}",
-        "--json",
-    )
-    exports = json.loads(result.stdout)["exports"].values()
+    found = agreement.measure(str(run_dir), [str(saved_model), str(lite)], 20)
+    exports = found["exports"].values()
     assert [export["format"] for export in exports] == ["SavedModel", "TFLite"]
     assert all(export["pixel_agreement"] >= 0.999 for export in exports)
 
@@ -86,7 +86,12 @@ def test_exports_agree(run_dir, tmp_path):
 def test_wrong_flags(script, arguments, message, run_dir, tmp_path):
     (tmp_path / "precious.txt").touch()
     given = [argument.format(tmp=tmp_path) for argument in arguments]
-    result = call(f"export/{script}.py", f"--run_dir={run_dir}", *given)
+    result = subprocess.run(
+        [sys.executable, f"export/{script}.py", f"--run_dir={run_dir}", *given],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
@@ -128,6 +133,8 @@ def test_worse_file_is_not_written(run_dir, tmp_path):
     )
     assert result.returncode == 1
     assert "worse than Keras" in result.stderr
+    assert "INFO" not in result.stderr
+    assert "WARNING" not in result.stderr
     assert path.read_bytes() == b"what was there"
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.tflite"]
 

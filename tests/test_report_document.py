@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+import shallow
 import tiny_run
 from conftest import ROOT
 
@@ -44,17 +45,10 @@ HOSTILE_CLASSES = (
 
 
 def command(name, *arguments):
-    """As python -m deeplab_tf.NAME, with this file's network."""
-    code = (
-        "import runpy, shallow\n"
-        "with shallow.resnet_18():\n"
-        f"    runpy.run_module('deeplab_tf.{name}', None, '__main__', True)"
-    )
-    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
     result = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        shallow.command(f"deeplab_tf.{name}", *arguments),
         cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": path},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

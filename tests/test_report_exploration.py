@@ -47,7 +47,8 @@ def test_settings_are_all_combinations():
 
 
 def test_command_writes_table_and_chart(tmp_path):
-    run_dir = tiny_run.write(tmp_path, tiny_run.FEW_LAYERS)
+    settings = {"model.context": "none", "model.decoder_strides": ()}
+    run_dir = tiny_run.write(tmp_path, {**tiny_run.FEW_LAYERS, **settings})
     result = subprocess.run(
         [
             *(sys.executable, "-m", "deeplab_tf.explore", f"--run_dir={run_dir}"),
