@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from layer_errors import layer_errors
 
 from deeplab_tf import runs
+from deeplab_tf.config import Config
 from deeplab_tf.config.options import TFLiteOptions
 from deeplab_tf.data import dataset_info
 from deeplab_tf.errors import UserError
@@ -19,8 +20,11 @@ from deeplab_tf.export.tflite import converter, inspection
 from deeplab_tf.export.tflite.sizes import default, usual_size
 from deeplab_tf.inference import exported
 from deeplab_tf.inference.runners import tflite_file
+from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.network.layers import blocks
 from deeplab_tf.network.layers.resize import ResizeLike
+
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
 
 CLEAN = {
     "CONV_2D",
@@ -49,7 +53,8 @@ def few_layers():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return runs.open_run(tiny_run.write(tmp_path_factory.mktemp("tflite")))
+    folder = tmp_path_factory.mktemp("tflite")
+    return runs.open_run(tiny_run.write(folder, tiny_run.FEW_LAYERS))
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +85,9 @@ def test_logits(run, model, size):
     )
 
 
-def test_operations(run, model):
+def test_operations(run):
     """One operation a convolution; in one piece for the delegate."""
+    model = build_model(Config().replace(tiny_run.NARROW).model, 3)
     counts = op_counts(converter.convert(model, run, [(65, 65)]))
     assert set(counts) <= CLEAN | {"DELEGATE"}
     assert counts["DELEGATE"] <= 1

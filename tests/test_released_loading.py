@@ -15,6 +15,8 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.inference import exported, predictor
 from deeplab_tf.released import checkpoints, loading
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
@@ -29,7 +31,9 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return runs.open_run(str(tiny_run.write(tmp_path_factory.mktemp("run"))))
+    return runs.open_run(
+        str(tiny_run.write(tmp_path_factory.mktemp("run"), tiny_run.FEW_LAYERS))
+    )
 
 
 def test_a_checkpoint_is_imported_with_the_options(checkpoint):

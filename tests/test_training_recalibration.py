@@ -12,6 +12,8 @@ from deeplab_tf.network import backbones
 from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.training import recalibration
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
