@@ -77,6 +77,8 @@ def test_bytes_of_several_sizes(signatures, model, run):
         assert (inside == logits.argmax(-1)).mean() > 0.999
         winner = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
         np.testing.assert_allclose(confidence[i, :height, :width], winner, atol=1e-3)
+        assert not confidence[i, height:].any()
+        assert not confidence[i, :, width:].any()
         assert set(labels[i, height:].ravel()) <= {run.info.ignore_label}
         assert set(labels[i, :, width:].ravel()) <= {run.info.ignore_label}
 

@@ -42,11 +42,15 @@ def test_pads_below_and_to_the_right(size, stride, least, known):
     assert layer(x, training=True).shape == (2, *in_training, 4)
 
 
+@pytest.fixture(scope="module")
+def plain():
+    keras.utils.set_random_seed(0)
+    return build_model(Model(**NARROW), 3)
+
+
 @pytest.mark.parametrize("size", [(65, 81), (50, 113), (98, 113)])
 @pytest.mark.parametrize("least", [(), (65, 97)])
-def test_network_sees_the_mean_colour_around_the_picture(size, least):
-    keras.utils.set_random_seed(0)
-    plain = build_model(Model(**NARROW), 3)
+def test_network_sees_the_mean_colour_around_the_picture(plain, size, least):
     padding = build_model(Model(**NARROW, padded_size=least), 3)
     padding.set_weights(plain.get_weights())
     picture = np.random.default_rng(1).uniform(0, 255, (1, *size, 3))
