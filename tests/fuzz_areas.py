@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import unicodedata
 
+import fuzz_folders
 import fuzz_seeds
 import numpy as np
 import tensorflow as tf
@@ -305,4 +306,6 @@ AREAS: dict[str, tuple[Area, float]] = {
     "archives": (archives, 0.04),
     "serving": (serving, 0.08),
     "names": (names, 0.05),
+    "folders": (fuzz_folders.folders, 0.05),
+    "graphs": (fuzz_folders.graphs, 0.05),
 }

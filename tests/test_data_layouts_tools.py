@@ -25,6 +25,7 @@ from label_layouts import (
 )
 
 from deeplab_tf.data.conversion.regions import Region, draw
+from deeplab_tf.data.conversion.samples import SampleError
 from deeplab_tf.errors import UserError
 
 BOTH = tuple(BOXES)
@@ -115,6 +116,38 @@ def test_labelme_broken_file_is_named(tmp_path):
     write(tmp_path / "b.json", '{"shapes": [')
     with pytest.raises(UserError, match=r"b\.json: cannot be read as JSON"):
         opened(tmp_path).info()
+
+
+@pytest.mark.parametrize("size", [[1 << 40, 50], [1 << 14, (1 << 14) + 1], [-5, 50]])
+def test_labelme_of_an_absurd_size_is_one_bad_example(tmp_path, size):
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.jpg")
+        labelme_file(tmp_path / f"{name}.json")
+    labelme_file(tmp_path / "b.json", imageHeight=size[0], imageWidth=size[1])
+    source = opened(tmp_path)
+    samples = {s.name: s for split in source.splits() for s in source.samples(split)}
+    with pytest.raises(SampleError, match=r"b\.json.* pixels, they say; allowed are"):
+        samples["b"].label()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"categories": [3]},
+        {"annotations": [{"image_id": []}]},
+        {"images": [{"id": 0, "file_name": "../a.jpg", "height": {}}]},
+        {"categories": {"a": 1}},
+    ],
+)
+def test_odd_values_in_a_file_are_one_line(tmp_path, changes):
+    picture(tmp_path / "images" / "a.jpg")
+    path = tmp_path / "annotations.json"
+    coco_file(path, "polygons", ["a.jpg"])
+    write(path, json.loads(path.read_text()) | changes)
+    with pytest.raises(UserError) as error:
+        opened(tmp_path).samples("train")
+    assert str(tmp_path) in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
 
 
 # --- CVAT and labelme2voc masks

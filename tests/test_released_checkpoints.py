@@ -287,3 +287,16 @@ def test_a_path_of_letters_that_mean_something_to_glob(tmp_path):
     for given in (path, folder):
         read = checkpoints.read(str(given))
         np.testing.assert_equal(dict(read.tensors), TENSORS)
+
+
+@pytest.mark.parametrize("field", ["dtype", "tensor_content"])
+def test_a_graph_with_odd_constants_is_damaged(tmp_path, field):
+    graph = graph_def()
+    name = "logits/semantic/biases"
+    (node,) = [node for node in graph.node if node.name == name]
+    node.attr["value"].tensor.ClearField(field)
+    node.attr["value"].tensor.tensor_content = b"odd"
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.SerializeToString())
+    with pytest.raises(UserError, match=r"graph\.pb: is a damaged graph"):
+        checkpoints.read(str(path))

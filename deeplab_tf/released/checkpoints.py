@@ -74,12 +74,23 @@ def read(path: str) -> Released:
         with _unpacked(path) as inside:
             return dataclasses.replace(read(str(inside)), source=path)
     if path.endswith(".pb"):
-        graph = read_graph(path)
-        known = FrozenGraph(graph, path).settings()
-        settings = {f"model.{name}": value for name, value in known.items()}
-        return _sort(path, _constants(graph), settings)
+        return _frozen(path)
     prefix = _prefix(path)
     return _sort(prefix, _variables(prefix))
+
+
+def _frozen(path: str) -> Released:
+    graph = read_graph(path)
+    try:
+        known, tensors = FrozenGraph(graph, path).settings(), _constants(graph)
+    except UserError:
+        raise
+    except Exception as error:  # whatever odd fields of its operations lead to
+        raise UserError(
+            f"{path}: is a damaged graph ({type(error).__name__}: {error})."
+        ) from error
+    settings = {f"model.{name}": value for name, value in known.items()}
+    return _sort(path, tensors, settings)
 
 
 def read_graph(path: str) -> tf.compat.v1.GraphDef:

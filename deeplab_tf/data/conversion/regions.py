@@ -22,6 +22,7 @@ from deeplab_tf.data.conversion.samples import FileSample, SampleError
 from deeplab_tf.files import Json
 
 Size = tuple[int, int]  # height, width
+MAX_PIXELS = 2**28  # of one label; Pillow refuses larger pictures
 _LINE_WIDTH = 10  # labelme's, in pixels
 _POINT_RADIUS = 5
 
@@ -82,13 +83,23 @@ def packed(regions: Iterable[Region]) -> str:
     return json.dumps([(r.label, r.kind, r.data) for r in regions])
 
 
+def _blank(size: Size, name: str) -> np.ndarray:
+    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+        raise SampleError(
+            "bad_region",
+            f"{name}: its image has {size[0]} x {size[1]} pixels, they say; allowed "
+            f"are 1 to {MAX_PIXELS:,}.",
+        )
+    return np.zeros(size, np.uint8)
+
+
 def draw(regions: Iterable[Region], size: Size, name: str) -> np.ndarray:
     """The label, uint8 [H, W]: 0 where no region lies.
 
     Raises:
       SampleError: a region cannot be drawn; the message begins with `name`.
     """
-    labels = np.zeros(size, np.uint8)
+    labels = _blank(size, name)
     for number, region in enumerate(regions, start=1):
         try:
             labels[_KINDS[region.kind](size, region.data)] = region.label

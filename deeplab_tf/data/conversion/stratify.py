@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from deeplab_tf.data.conversion.labels import classes_in
-from deeplab_tf.data.conversion.samples import Sample, SampleError
+from deeplab_tf.data.conversion.samples import Sample
 from deeplab_tf.data.dataset_info import DatasetInfo
 
 
@@ -48,5 +48,5 @@ def _classes(sample: Sample, info: DatasetInfo) -> frozenset[int]:
         if content is None:
             return frozenset()
         return frozenset(classes_in(content, sample.label_name, info, sample.coding))
-    except SampleError:
+    except Exception:  # SampleError, or whatever an odd file leads to
         return frozenset()

@@ -102,7 +102,11 @@ class Source:
         Raises:
           UserError: there are none, two have one name, or some lack a label.
         """
-        samples = list(self._all_samples(split))
+
+        def everything(_: str) -> list[Sample]:
+            return list(self._all_samples(split))
+
+        samples = _call(everything, {}, self.source_dir)
         if not samples:
             raise UserError(
                 f"split {split!r} of {self.source_dir or 'the source'} is empty."
@@ -125,9 +129,23 @@ class Source:
 
 
 def _call(function: Callable[..., T], options: Values, *arguments: object) -> T:
-    """With the options that the function takes."""
+    """With the options that the function takes; the one guard of what others wrote.
+
+    Raises:
+      UserError: as the function, or for whatever a file that is not in the form of
+        its kind leads to.
+    """
     takes = inspect.signature(function).parameters
-    return function(*arguments, **{k: v for k, v in options.items() if k in takes})
+    try:
+        return function(*arguments, **{k: v for k, v in options.items() if k in takes})
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        folder = getattr(arguments[0], "root", arguments[0])
+        raise UserError(
+            f"{folder}: a file in it is not in the form of its kind "
+            f"({type(error).__name__}: {error})."
+        ) from error
 
 
 def _check_names(samples: Iterable[Sample], split: str) -> None:
@@ -241,7 +259,8 @@ def _clues(contents: Contents) -> dict[str, dict[str, bool]]:
     modules = {name: _load(name) for name in names()}
     able = [name for name, module in modules.items() if hasattr(module, "clues")]
     able.sort(key=lambda name: getattr(modules[name], "GENERAL", 0))
-    return {name: modules[name].clues(contents) for name in able}
+    # What cannot be asked is not passed over: its labels would be.
+    return {name: _call(modules[name].clues, {}, contents) for name in able}
 
 
 def _unrecognised(
