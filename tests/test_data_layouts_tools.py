@@ -134,7 +134,6 @@ def test_labelme_of_an_absurd_size_is_one_bad_example(tmp_path, size):
     "changes",
     [
         {"categories": [3]},
-        {"annotations": [{"image_id": []}]},
         {"images": [{"id": 0, "file_name": "../a.jpg", "height": {}}]},
         {"categories": {"a": 1}},
     ],
