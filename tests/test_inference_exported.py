@@ -61,6 +61,8 @@ def test_padding_goes_right_and_below_in_the_backbones_mean(lite):
     mean = np.uint8([123.15, 115.90, 103.06])
     assert (fitted[0, 40:] == mean).all()
     assert (fitted[0, :, 70:] == mean).all()
+    grey = (123.15 + 115.90 + 103.06) / 3
+    np.testing.assert_allclose(exported.border(lite.run, 2), [grey, grey], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
