@@ -81,6 +81,8 @@ def test_bytes_of_several_sizes(signatures, model, run):
         assert not confidence[i, :, width:].any()
         assert set(labels[i, height:].ravel()) <= {run.info.ignore_label}
         assert set(labels[i, :, width:].ravel()) <= {run.info.ignore_label}
+        assert not confidence[i, height:].any()
+        assert not confidence[i, :, width:].any()
 
 
 def test_config(signatures, folder, run):

@@ -4,6 +4,7 @@ import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from deeplab_tf.export.tflite import inspection, model_metadata
@@ -141,6 +142,22 @@ def test_dilated_is_an_operation_of_its_own():
     assert kinds["DEPTHWISE_CONV_2D"].delegates == ("XNNPACK", "GPU", "Edge TPU")
     assert kinds["DEPTHWISE_CONV_2D dilated"].delegates == ("XNNPACK", "GPU")
     assert inspection.faults(content) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "byte", "name"), [(150, 127, "GELU"), (0, 3, "CONV_2D"), (0, 0, "ADD")]
+)
+def test_operations_of_new_files_and_of_old_ones(number, byte, name):
+    """Which have no number, so that it reads as 0."""
+    code, graph = schema.OperatorCodeT(), schema.SubGraphT()
+    code.builtinCode, code.deprecatedBuiltinCode = number, byte
+    graph.operators = [schema.OperatorT()]
+    model = schema.ModelT()
+    model.operatorCodes, model.subgraphs = [code], [graph]
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    (kind,) = inspection.operations(bytes(builder.Output()))
+    assert (kind.name, kind.count) == (name, 1)
 
 
 @pytest.mark.parametrize(

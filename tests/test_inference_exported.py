@@ -66,6 +66,20 @@ def test_padding_goes_right_and_below_in_the_backbones_mean(lite):
 
 
 @pytest.mark.parametrize(
+    ("backbone", "channels", "mean"),
+    [
+        ("resnet_50", 3, (123.15, 115.90, 103.06)),
+        ("resnet_50", 1, (114.03667,)),
+        ("xception_65", 4, (127.5,) * 4),
+        (None, 2, (127.5, 127.5)),
+    ],
+)
+def test_border_of_other_channels_is_the_mean_of_the_means(backbone, channels, mean):
+    run = {"config": {"model": {"backbone": backbone}}} if backbone else {}
+    np.testing.assert_allclose(exported.border(run, channels), mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
     ("picture", "size"),
     [((40, 70), (49, 81)), ((60, 50), (97, 65)), ((96, 162), (97, 65))],
 )

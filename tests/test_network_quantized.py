@@ -116,6 +116,21 @@ def test_ranges_are_the_mean_of_the_batches_extremes(quantized):
         np.testing.assert_allclose(bounds(quantized, name), (min(low, 0), high), 1e-5)
 
 
+def test_a_map_that_gives_a_size_alone_keeps_its_own_range():
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(2, 1, name="map")(image)
+    mean = keras.layers.GlobalAveragePooling2D(keepdims=True, name="mean")(x)
+    pooled = ResizeLike(name="pooled")([mean, x])
+    branch = keras.layers.Conv2D(2, 1, name="branch")(x)
+    y = keras.layers.Concatenate()([pooled, branch])
+    copy = quantize.quantize(keras.Model(image, y))
+    groups = {layer.name: layer.group for layer in ranges(copy)}
+    own = groups.pop("map.range")
+    assert groups.keys() == {"mean.range", "pooled.range", "branch.range"}
+    assert own not in groups.values()
+    assert len({*groups.values()}) == 1
+
+
 def ranges(model):
     return [layer for layer in model.layers if isinstance(layer, FakeQuantize)]
 

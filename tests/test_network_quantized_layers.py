@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from deeplab_tf.network.quantized.layers import (
     FakeQuantize,
+    Normalization,
     QuantizedConv2D,
     round_kernel,
 )
@@ -44,6 +45,42 @@ def test_maps_have_256_steps_and_gradients_end_at_the_range():
     inside = (x > -zero * step) & (x < (255 - zero) * step)
     assert 0.3 < inside.mean() < 0.8
     np.testing.assert_allclose(tape.gradient(total, given), weights * inside)
+
+
+@pytest.mark.parametrize(
+    ("given", "widened"),
+    [
+        ((-1.0, 3.0), (-1.0, 3.0)),
+        ((0.5, 3.0), (0.0, 3.0)),
+        ((-3.0, -0.5), (-3.0, 0.0)),
+        ((0.0, 0.0), (0.0, 1e-6)),
+    ],
+)
+def test_ranges_hold_zero_and_more(given, widened):
+    layer = FakeQuantize(group="all")
+    layer.build(None)
+    layer.set_range(*given)
+    np.testing.assert_allclose((layer.low, layer.high), widened, rtol=1e-6)
+    assert not np.asarray(layer(np.zeros(1, np.float32))).any()
+
+
+@pytest.mark.parametrize(
+    ("scale", "means", "rounded", "step"),
+    [
+        # Its steps are those of the pixels.
+        (1 / 127.5, (127.5,) * 3, (128, 128, 128), 0),
+        # One range for all channels: 255 pixels and the 20 between the means.
+        (1.0, (123.15, 115.90, 103.06), (123, 116, 103), 275 / 255),
+    ],
+)
+def test_pixels_and_their_mean_are_whole(scale, means, rounded, step):
+    offset = [-scale * mean for mean in means]
+    pixels = np.tile(np.arange(256, dtype=np.float32)[:, None], 3)
+    given = pixels + np.random.default_rng(0).uniform(-0.4, 0.4, pixels.shape)
+    layer = Normalization(scale, offset)
+    actual = layer(given[None, None].astype(np.float32))[0, 0]
+    expected = (pixels - rounded) * scale
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=scale * step / 2 + 1e-5)
 
 
 def test_gradient_passes_the_rounding_of_kernels():

@@ -112,7 +112,8 @@ class Server(tf.Module):
         Returns:
           labels int32 [B, H, W] and the winner's probability `confidence`
           [B, H, W], for the greatest height and width; what lies beyond a smaller
-          picture, whose height and width `sizes` [B, 2] gives, is the ignored label.
+          picture, whose height and width `sizes` [B, 2] gives, is the ignored label, of
+          confidence 0.
         """
 
         sizes, orientations = tf.map_fn(
