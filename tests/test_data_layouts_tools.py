@@ -456,6 +456,13 @@ def test_supervisely(tmp_path, kind):
     assert source.info().colormap[1] == (0x80, 0xF0, 0x10)
 
 
+@pytest.mark.parametrize("far", [2.0**40, -(2.0**21), float("nan"), float("inf")])
+def test_a_corner_too_far_away_is_no_walk_of_years(far):
+    region = Region(1, "coco", [[1.0, 2.0, far, 2.0, 9.0, 9.0]])
+    with pytest.raises(SampleError, match=r"region 1 .coco. .*farther"):
+        draw([region], SIZE, "a.json")
+
+
 def test_polygons_have_holes():
     hole = [[10, 8], [14, 8], [14, 12], [10, 12]]
     drawn = draw([Region(1, "with_holes", [corners("road"), hole])], SIZE, "a")

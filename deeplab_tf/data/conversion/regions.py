@@ -25,6 +25,7 @@ Size = tuple[int, int]  # height, width
 MAX_PIXELS = 2**28  # of one label; Pillow refuses larger pictures
 _LINE_WIDTH = 10  # labelme's, in pixels
 _POINT_RADIUS = 5
+_FARTHEST = 2**20  # pixels of a corner from the origin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,6 +256,9 @@ def _coco(size: Size, segmentation: Json | list[list[float]]) -> np.ndarray:
     polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
     if not polygons:
         return np.zeros(size, bool)
+    # pycocotools walks along every edge, and would walk for years; false for NaN.
+    if not all((np.abs(polygon) <= _FARTHEST).all() for polygon in polygons):
+        raise ValueError(f"a corner farther than {_FARTHEST:,} pixels away")
     return mask.decode(mask.merge(mask.frPyObjects(polygons, *size))) > 0
 
 
