@@ -39,6 +39,10 @@ NAMED = {"class_names": ["background", "road", "car"]}
         ("{}.png", "{}_gt.png", None),
         ("pictures/{}_sat.jpg", "masks/{}_mask.png", None),
         ("images/img_{}.jpg", "masks/mask_{}.png", None),
+        ("img/{}.png", "lbl/{}_lbl.png", None),
+        ("train/photo/{}.jpg", "train/ann/{}.png", ["train"]),
+        # No word tells; what lies in the folders does.
+        ("field/{}.jpg", "done/{}.png", None),
         ("images/{}.jpg", "labels/{}_label.png", None),
         ("images/train/{}.jpg", "masks/train/{}.png", ["train"]),
         ("training/images/{}.jpg", "training/labels/{}.png", ["train"]),
@@ -75,6 +79,25 @@ def test_two_masks_for_a_picture_are_asked_about(tmp_path):
         opened(tmp_path).info()
     source = opened(tmp_path, label_folder="masks", image_folder="images")
     assert source.samples("train")[0].label_path.endswith("masks/a.png")
+
+
+def test_what_is_told_need_not_be_seen(tmp_path):
+    """Both folders hold masks by their look: grey pictures of few values."""
+    for name in ("a", "b"):
+        mask(tmp_path / "one" / f"{name}.png")
+        mask(tmp_path / "other" / f"{name}_x.png")
+    with pytest.raises(UserError, match=r"Nearest: folder .*--image_folder"):
+        opened(tmp_path)
+    told = {"image_folder": "one", "label_folder": "other", "label_suffix": "_x"}
+    first, _ = opened(tmp_path, **told, val_fraction=0).samples("train")
+    assert first.label_path.endswith("other/a_x.png")
+
+
+def test_why_no_mask_can_be_read(tmp_path):
+    picture(tmp_path / "images" / "a.jpg")
+    picture(tmp_path / "masks" / "a.jpg")
+    with pytest.raises(UserError, match=r"masks/a\.jpg: JPEG changes values; save"):
+        opened(tmp_path).info()
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ class _Found:
     palette: dict[int, Color] = dataclasses.field(default_factory=dict)
     in_colors: set[bool] = dataclasses.field(default_factory=set)
     examples: list[np.ndarray] = dataclasses.field(default_factory=list)
+    fault: str = ""  # of the first that cannot be read
 
 
 def guess_classes(samples: Iterable[Sample]) -> tuple[Classes, list[str]]:
@@ -40,8 +41,10 @@ def guess_classes(samples: Iterable[Sample]) -> tuple[Classes, list[str]]:
     total = sum(found.counts.values())
     if not total:
         raise UserError(
-            "no mask can be read, so the classes are unknown; write classes.json, as "
-            '{"class_names": ["background", "road"]}.'
+            f"no mask can be read, so the classes are unknown: {found.fault}"
+            if found.fault
+            else "there are no masks, so the classes are unknown; write classes.json, "
+            'as {"class_names": ["background", "road"]}.'
         )
     if len(found.counts) > _AT_MOST:
         kind = "colours" if True in found.in_colors else "values"
@@ -63,8 +66,9 @@ def _look_at(samples: Iterable[Sample]) -> _Found:
         try:
             content = sample.label()
             one = None if content is None else look(content, sample.label_name)
-        except SampleError:
-            continue  # the audit will tell
+        except SampleError as error:  # the audit will tell of them all
+            found.fault = found.fault or str(error)
+            continue
         if one is not None:
             _add(found, one)
     if found.in_colors == {True, False}:  # numbers among colours are their greys

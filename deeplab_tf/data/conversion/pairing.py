@@ -17,20 +17,21 @@ from deeplab_tf.data.conversion.splits import split_named
 from deeplab_tf.errors import UserError
 
 IMAGE_WORDS = frozenset(
-    ["images", "image", "imgs", "img", "jpegimages", "pictures", "photos"]
+    ["images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "pics"]
 )
 # fmt: off
 LABEL_WORDS = frozenset((
     "labels", "label", "masks", "mask", "annotations", "annotation", "annots",
     "annot", "gt", "gts", "groundtruth", "segmentations", "segmentation", "seg",
-    "segs", "segmaps", "trimaps", "labelmaps", "segmentationclass",
+    "segs", "segmaps", "trimaps", "labelmaps", "segmentationclass", "lbl", "lbls",
+    "msk", "msks", "ann", "anns",
 ))
 # fmt: on
 # Words that tell a role only as the whole name of a folder.
 # fmt: off
 _IMAGE_FOLDERS = frozenset((
     "input", "inputs", "x", "rgb", "raw", "original", "originals", "src", "source",
-    "data", "color",
+    "data", "color", "photo", "picture", "pic", "frames", "jpg", "jpeg", "jpegs",
 ))
 _LABEL_FOLDERS = frozenset((
     "output", "outputs", "y", "target", "targets", "truth", "ground_truth",
@@ -44,8 +45,8 @@ _DRAWINGS = frozenset((
 # fmt: on
 _GLUED = re.compile(r"(.+?)(images?|imgs?|masks?|labels?|annot(?:ation)?s?)")
 _LABEL_END = re.compile(
-    r"(.+)[_\-. ](?:masks?|labels?|labelids|gt|seg|segmentation|annotation|annot|"
-    r"ground_?truth|l)",
+    r"(.+)[_\-. ](?:masks?|msk|labels?|lbl|labelids|gt|seg|segmentation|annotation|"
+    r"annot?|ground_?truth|l)",
     re.IGNORECASE,
 )
 _CURE = "say which is meant by --label_folder=NAME or --label_suffix=_END"
@@ -99,6 +100,9 @@ class Names:
     label_suffix: str = ""
     image_folder: str = ""
     label_folder: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.label_suffix or self.image_folder or self.label_folder)
 
 
 def find_pairs(contents: Contents, names: Names) -> list[Pair]:

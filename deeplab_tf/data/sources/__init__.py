@@ -198,7 +198,7 @@ def open_source(
     if val_fraction is not None and not 0 <= val_fraction < 1:
         raise UserError(f"--val_fraction must be in [0, 1); received {val_fraction}.")
     if name == AUTO:
-        name, source_dir = recognise(source_dir)
+        name, source_dir = recognise(source_dir, tuple(options or {}))
     module = _load(name)
     foreign = [option for option in options or {} if option not in options_of(name)]
     if foreign:
@@ -217,8 +217,12 @@ def open_source(
     )
 
 
-def recognise(source_dir: str) -> tuple[str, str]:
+def recognise(source_dir: str, options: Sequence[str] = ()) -> tuple[str, str]:
     """Finds out what a folder is.
+
+    Args:
+      source_dir: the folder.
+      options: that were given: it is a source that has them.
 
     Returns:
       The source's name, and the folder where it lies: the one given, or the only one
@@ -234,7 +238,11 @@ def recognise(source_dir: str) -> tuple[str, str]:
     root = pathlib.Path(source_dir)
     contents = _unwrapped(read_contents(root))
     clues = _clues(contents)
+    able = [name for name in clues if set(options) <= set(options_of(name))]
     found = [name for name, seen in clues.items() if all(seen.values())]
+    found = [name for name in found if name in able] or found
+    if options and not found:  # what was told may be what is not seen
+        found = able[:1]
     exact = [name for name in found if not getattr(_load(name), "GENERAL", 0)]
     found = exact or found[:1]
     if not found:
@@ -266,8 +274,9 @@ def _clues(contents: Contents) -> dict[str, dict[str, bool]]:
 def _unrecognised(
     root: pathlib.Path, contents: Contents, clues: Mapping[str, Mapping[str, bool]]
 ) -> UserError:
-    def share(name: str) -> float:
-        return sum(clues[name].values()) / len(clues[name])
+    def share(name: str) -> tuple[float, int]:
+        seen = sum(clues[name].values()) / len(clues[name])
+        return seen, getattr(_load(name), "GENERAL", 0)
 
     nearest = sorted(clues, key=share, reverse=True)[:2]
     lines = []
