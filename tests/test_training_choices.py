@@ -48,12 +48,14 @@ def test_rates_stay_inside_the_map(crop):
 
 def test_rare_classes_change_loss_and_crops():
     found = chosen(pixels=(900, 95, 5))
-    assert found["loss.terms"] == {"cross_entropy": 1.0, "lovasz": 0.5}
+    assert "loss.terms" not in found  # its sorting takes longer than the network
     assert found["augment.class_balanced_crops"] > 0
+    fast = chosen(pixels=(900, 95, 5), accelerated=True)
+    assert fast["loss.terms"] == {"cross_entropy": 1.0, "lovasz": 0.5}
     even = chosen(pixels=(500, 300, 200))
-    assert "loss.terms" not in even
+    assert "augment.class_balanced_crops" not in even
     absent = chosen(pixels=(500, 500, 0))  # nothing can help a class without a pixel
-    assert "loss.terms" not in absent
+    assert "augment.class_balanced_crops" not in absent
 
 
 def test_trained_weights_keep_their_width_and_sgd():

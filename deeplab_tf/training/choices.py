@@ -60,7 +60,7 @@ def choose(
         *_sizes(config, given, info, accelerated),
         *_network(config, info, accelerated),
         *_images(config, info),
-        *_loss(config, info),
+        *_loss(config, info, accelerated),
         *_optimizer(config),
     ]
     return [choice for choice in drawn if choice.name not in given]
@@ -158,8 +158,12 @@ def _images(config: Config, info: DatasetInfo) -> Iterator[Choice]:
         )
 
 
-def _loss(config: Config, info: DatasetInfo) -> Iterator[Choice]:
-    """What helps rare classes, where there are any."""
+def _loss(config: Config, info: DatasetInfo, accelerated: bool) -> Iterator[Choice]:
+    """What helps rare classes, where there are any.
+
+    Lovasz sorts all pixels for each class: on two CPU cores a step of eight crops of
+    273 pixels and 12 classes took 1.5 s with it and 0.5 s without.
+    """
     pixels = info.split(config.data.train_split).class_pixels
     total = sum(pixels)
     rare = [
@@ -170,10 +174,9 @@ def _loss(config: Config, info: DatasetInfo) -> Iterator[Choice]:
     if not rare:
         return
     why = f"rare classes: {', '.join(rare[:5])}{' ...' if rare[5:] else ''}"
-    yield Choice(name="loss.terms", value=_TERMS, reason=why)
-    yield Choice(
-        name="augment.class_balanced_crops", value=0.3, reason="so that they are seen"
-    )
+    if accelerated:
+        yield Choice(name="loss.terms", value=_TERMS, reason=why)
+    yield Choice(name="augment.class_balanced_crops", value=0.3, reason=why)
 
 
 def _optimizer(config: Config) -> Iterator[Choice]:
