@@ -162,7 +162,7 @@ def _loss(config: Config, info: DatasetInfo, accelerated: bool) -> Iterator[Choi
     """What helps rare classes, where there are any.
 
     Lovasz sorts all pixels for each class: on two CPU cores a step of eight crops of
-    273 pixels and 12 classes took 1.5 s with it and 0.5 s without.
+    273 pixels and 12 classes took 1.50 s with it and 0.94 s without.
     """
     pixels = info.split(config.data.train_split).class_pixels
     total = sum(pixels)
