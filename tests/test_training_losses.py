@@ -209,6 +209,39 @@ def test_lovasz():
     assert_sum_and_count(term("lovasz", logits, labels), total, 2)
 
 
+def lovasz_weights(p, picture):
+    """What each pixel's error counts for in each class, by sorting; [H, W, K]."""
+    weights = np.zeros(p.shape)
+    valid = picture != VOID
+    for c in range(CLASSES):
+        truth = picture[valid] == c
+        order = np.argsort(-np.abs(truth - p[valid][:, c]))
+        hits, misses = np.cumsum(truth[order]), np.cumsum(~truth[order])
+        jaccard = 1 - (truth.sum() - hits) / (truth.sum() + misses)
+        of_class = np.zeros(truth.size)
+        of_class[order] = np.diff(jaccard, prepend=0)
+        weights[valid, c] = of_class / CLASSES
+    return weights
+
+
+def test_lovasz_counts_in_narrow_bins():
+    """10,000 pixels, many to a bin: loss and gradient are those by sorting."""
+    logits, labels = random_case(16, size=(100, 100))
+    logits[..., 0] += 4  # three classes are rare in the answers
+    pairs = zip(softmax(logits), labels, strict=True)
+    weights = np.stack([lovasz_weights(*pair) for pair in pairs])
+    truth = np.eye(256)[labels][..., :CLASSES]
+    variable = tf.Variable(logits)
+    with tf.GradientTape(persistent=True) as tape:
+        errors = tf.abs(tf.nn.softmax(variable) - truth)
+        expected = tf.reduce_sum(errors * weights)
+        result, count = term("lovasz", variable, labels)
+    assert count == 2
+    assert abs(float(result) - float(expected)) / 2 < 2**-14
+    one, other = (tape.gradient(x, variable).numpy() for x in (result, expected))
+    assert np.abs(one - other).max() < 2e-3 * np.abs(other).max()
+
+
 def test_lovasz_of_sure_answers_is_their_jaccard_loss():
     """At probabilities of 0 and 1 the extension equals what it extends."""
     rng = np.random.default_rng(7)
