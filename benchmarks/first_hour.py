@@ -36,6 +36,10 @@ _BY_HAND = (
     "--optimizer.name=sgd",
     "--optimizer.learning_rate=0.02",
     "--optimizer.warmup_steps=50",
+    # As the defaults, which train would change.
+    "--augment.min_scale=0.5",
+    "--augment.photometric=0",
+    "--augment.class_balanced_crops=0",
 )
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 _SAID = re.compile(r"about ([\d.]+) (second|minute|hour)s?\.")
