@@ -11,6 +11,8 @@ from conftest import ROOT
 
 @pytest.mark.slow
 def test_the_wheel_carries_the_whole_job(tmp_path):
+    # What PYTHONPATH finds would be taken for installed.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     wheels, home, work = (tmp_path / name for name in ("wheels", "venv", "work"))
     build = [
         sys.executable,
@@ -26,9 +28,9 @@ def test_the_wheel_carries_the_whole_job(tmp_path):
     subprocess.run(build, check=True)
     (wheel,) = wheels.glob("*.whl")
     venv.create(home, with_pip=True)
-    subprocess.run([home / "bin" / "pip", "install", "-q", wheel], check=True)
+    install = [home / "bin" / "pip", "install", "-q", wheel]
+    subprocess.run(install, env=environment, check=True)
     work.mkdir()
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
 
     def deeplab(*arguments):
         subprocess.run(
