@@ -67,6 +67,15 @@ def test_exports_agree(run_dir, tmp_path, monkeypatch):
     assert all(export["pixel_agreement"] >= 0.999 for export in exports)
 
 
+@pytest.mark.parametrize(("arguments", "code"), [((), 1), (("--help",), 0)])
+def test_export_without_a_name_says_what_names_there_are(arguments, code):
+    result = call("-m", "deeplab_tf", "export", *arguments)
+    assert result.returncode == code
+    said = result.stderr if code else result.stdout
+    assert "--output=FILE.tflite" in said
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [

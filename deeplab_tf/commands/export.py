@@ -1,6 +1,7 @@
 """The export command lines, one a format; their scripts stand in export/."""
 
 import functools
+import itertools
 import pathlib
 import sys
 
@@ -55,6 +56,14 @@ Example:
 }
 
 
+_FORMATS = """What is written follows from the name:
+  --output=FILE.tflite    LiteRT, for phones and CPUs; also in 8 bits
+  --output_dir=FOLDER     SavedModel, for TensorFlow and servers
+  --output=FILE.onnx      ONNX
+  --output=FILE.keras     Keras, to train on or to change
+With one of them, --help shows its flags."""
+
+
 def main(format: str) -> None:
     """Parses, writes, prints."""
     options = setting_flags.options_from_flags(EXPORTS[format])
@@ -89,12 +98,16 @@ def run_by_output(arguments: list[str]) -> None:
     Args:
       arguments: of the command line, before absl parses them: the flags depend on it.
     """
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*arguments, ""]):
         name, _, value = argument.lstrip("-").partition("=")
         if name == "output" and argument.startswith("-"):
             format = pathlib.Path(value or following).suffix.removeprefix(".")
             return run(format if format in _DOCS else "tflite")
-    return run("saved_model")
+        if name == "output_dir" and argument.startswith("-"):
+            return run("saved_model")
+    if not {"--help", "-help", "-h", "--helpfull", "-helpfull"} & set(arguments):
+        cli.stop(f"--output or --output_dir is missing. {_FORMATS}")
+    print(f"Writes a run in a format that runs elsewhere.\n\n{_FORMATS}")
 
 
 if __name__ == "__main__":
