@@ -69,7 +69,8 @@ def test_exports_agree(run_dir, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 1), (("--help",), 0)])
 def test_export_without_a_name_says_what_names_there_are(arguments, code):
-    result = call("-m", "deeplab_tf", "export", *arguments)
+    command = [sys.executable, "-m", "deeplab_tf", "export", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == code
     said = result.stderr if code else result.stdout
     assert "--output=FILE.tflite" in said

@@ -106,7 +106,10 @@ def run_by_output(arguments: list[str]) -> None:
         if name == "output_dir" and argument.startswith("-"):
             return run("saved_model")
     if not {"--help", "-help", "-h", "--helpfull", "-helpfull"} & set(arguments):
-        cli.stop(f"--output or --output_dir is missing. {_FORMATS}")
+        cli.stop(
+            "--output=FILE.tflite (or .onnx, .keras) or --output_dir=FOLDER (for a "
+            "SavedModel) is missing."
+        )
     print(f"Writes a run in a format that runs elsewhere.\n\n{_FORMATS}")
 
 
