@@ -167,7 +167,9 @@ def test_verbose_shows_where():
 
 
 def test_interruption_has_its_own_exit_code():
-    result = script("os.kill(os.getpid(), 2)\nimport time\ntime.sleep(9)")
+    # What runs in the background may have been told to ignore it.
+    code = "import signal\nsignal.signal(2, signal.default_int_handler)\n"
+    result = script(f"{code}os.kill(os.getpid(), 2)\nimport time\ntime.sleep(9)")
     assert result.returncode == 130
     assert result.stderr == "error: interrupted.\n"
 

@@ -56,7 +56,7 @@ Example:
 }
 
 
-_FORMATS = """What is written follows from the name:
+_FORMATS = """Beside --run_dir=RUN, the run folder, it is told what to write:
   --output=FILE.tflite    LiteRT, for phones and CPUs; also in 8 bits
   --output_dir=FOLDER     SavedModel, for TensorFlow and servers
   --output=FILE.onnx      ONNX
@@ -110,7 +110,7 @@ def run_by_output(arguments: list[str]) -> None:
             "--output=FILE.tflite (or .onnx, .keras) or --output_dir=FOLDER (for a "
             "SavedModel) is missing."
         )
-    print(f"Writes a run in a format that runs elsewhere.\n\n{_FORMATS}")
+    print(f"Writes a run in a form that works elsewhere.\n\n{_FORMATS}")
 
 
 if __name__ == "__main__":
