@@ -41,12 +41,10 @@ def test_a_folder_becomes_a_model_and_what_was_done_stays(tmp_path):
     write_folder(tmp_path / "photos", 12)
     start = command(tmp_path / "photos", tmp_path / "out")
     # Killed while it trains; the same command goes on.
-    first = subprocess.Popen(start, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    for line in first.stderr:
-        if "train:" in line:
-            break
-    first.kill()
-    first.wait()
+    pipe = subprocess.PIPE
+    with subprocess.Popen(start, cwd=ROOT, stderr=pipe, text=True) as first:
+        next(line for line in first.stderr if "train:" in line)
+        first.kill()
     done = subprocess.run(start, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "convert and audit: done before" in done.stderr
