@@ -73,12 +73,11 @@ def _names(contents: Contents) -> Names:
         files.setdefault(parts.parent.name, {})[parts.stem] = path
     if len(files) != 2 or len(set.intersection(*map(set, files.values()))) < 2:
         return Names()
-    first, second = sorted(
-        files, key=lambda folder: _is_of_masks(contents, files[folder])
-    )
-    if _is_of_masks(contents, files[first]) == _is_of_masks(contents, files[second]):
+    masks = [name for name in files if _is_of_masks(contents, files[name])]
+    if len(masks) != 1:
         return Names()
-    return Names(image_folder=first, label_folder=second)
+    (images,) = files.keys() - masks
+    return Names(image_folder=images, label_folder=masks[0])
 
 
 def _is_of_masks(contents: Contents, files: Mapping[str, str]) -> bool:
