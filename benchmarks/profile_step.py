@@ -1,6 +1,7 @@
 """Where the time of a training step, a prediction or an evaluation goes, by operation.
 
-    python benchmarks/profile_step.py --dataset_dir=OUT [--crop_size=257] [--steps=5]
+    python benchmarks/profile_step.py --dataset_dir=OUT [--crop_size=257] [--steps=5] \
+        [--precision=mixed_bfloat16]
 
 Reads the profile that TensorFlow writes (an xplane file): milliseconds, share and calls
 by type of operation. Beside it the floor: the multiply-adds of the step (three times
@@ -61,6 +62,7 @@ def main() -> None:
             "data.crop_size": size,
             "model.backbone": arguments.backbone,
             "train.batch_size": arguments.batch_size,
+            "train.precision": arguments.precision,
         }
     )
     info = dataset_info.load(arguments.dataset_dir)
@@ -104,6 +106,7 @@ def _arguments() -> argparse.Namespace:
     add("--backbone", default="mobilenet_v2")
     add("--crop_size", type=int, default=257)
     add("--batch_size", type=int, default=8)
+    add("--precision", default="float32", help="as train.precision")
     add("--steps", type=int, default=5, help="profiled ones")
     return parser.parse_args()
 
