@@ -7,24 +7,26 @@ Examples:
       --preset=camvid_mobilenet_v2 --rows=decoder,no_decoder --steps=500
 
 Each row is the preset with the settings that it names. A run that was killed goes on
-where it was, one that is done is not done again, and the table and the chart are
-written after each: OUT/table.md and OUT/trimap.svg. Without --dataset_dir: the made-up
-shapes, about three minutes a run on two CPU cores.
+where it was, and one that OUT/results.json holds is not done again. After each the
+table and the chart are written, OUT/table.md and OUT/trimap.svg. Without
+--dataset_dir: the made-up shapes, about three minutes a run on two CPU cores.
 """
 
 import argparse
 import dataclasses
 import itertools
 import json
-import math
 import os
 import pathlib
+import queue
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
+from concurrent import futures
 from typing import Any
+
+import tqdm
 
 from deeplab_tf import cli, files
 from deeplab_tf.config import Config, presets
@@ -49,6 +51,7 @@ class Row:
 
 
 BASE = "decoder"
+_RESULTS = "results.json"
 _PLAIN = {"model.aspp_separable": False, "model.decoder_separable": False}
 # Full width: the others have no multiplier.
 _WIDE = {"model.depth_multiplier": 1.0}
@@ -115,22 +118,62 @@ def main() -> None:
     if arguments.dataset_dir is None:
         arguments.dataset_dir = arguments.output_dir / "data"
         _write_shapes(arguments.dataset_dir)
-    # Seed by seed, so that a table that is cut short compares like with like.
+    # Seed by seed, so that a table that is cut short compares like with like; those
+    # of equal time after the others, for they need the base's minutes.
     runs = list(itertools.product(range(arguments.seeds), arguments.rows))
-    todo = [run for run in runs if not _file(arguments, *run).exists()]
-    begin = time.perf_counter()
-    for number, (seed, name) in enumerate(todo):
-        spent = (time.perf_counter() - begin) / 60
-        left = spent / number * (len(todo) - number) if number else math.nan
-        print(f"{number + 1}/{len(todo)} {name}, seed {seed}: {left:.0f} minutes left")
-        sys.stdout.flush()
-        one = [f"--one={name}", f"--seed={seed}"]
-        subprocess.run(
-            [sys.executable, *sys.argv, *one, *_given(arguments)], check=True
-        )
-        _write(arguments)
-    _write(arguments)
+    done = _read(arguments)
+    todo = [run for run in runs if _key(*run) not in done]
+    todo.sort(key=lambda run: ROWS[run[1]].equal_time)
+    with tqdm.tqdm(total=len(todo), unit="run") as bar:
+        for _, batch in itertools.groupby(todo, lambda run: ROWS[run[1]].equal_time):
+            _run_all(arguments, list(batch), bar)
+    _write(arguments, _read(arguments))
     print((arguments.output_dir / "table.md").read_text())
+
+
+def _run_all(
+    arguments: argparse.Namespace, runs: list[tuple[int, str]], bar: tqdm.tqdm
+) -> None:
+    """Each in a process of its own, `--jobs` at a time, each on its own cores."""
+    shares: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+    for job in range(arguments.jobs):
+        shares.put(sorted(os.sched_getaffinity(0))[job :: arguments.jobs])
+
+    def run(one: tuple[int, str]) -> dict[str, Any]:
+        share = shares.get()
+        try:
+            return _in_own_process(arguments, *one, share)
+        finally:
+            shares.put(share)
+
+    with futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        for result in futures.as_completed([pool.submit(run, one) for one in runs]):
+            done = {**_read(arguments), **result.result()}
+            files.write_json(arguments.output_dir / _RESULTS, done)
+            _write(arguments, done)
+            bar.update()
+
+
+def _in_own_process(
+    arguments: argparse.Namespace, seed: int, name: str, cores: list[int]
+) -> dict[str, Any]:
+    """Results by key; a process frees its memory, and its log is beside its run."""
+    folder = _folder(arguments, seed, name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    data = os.path.abspath(arguments.dataset_dir)
+    command = [sys.executable, *sys.argv, f"--one={name}", f"--seed={seed}"]
+    log = folder.with_suffix(".log")
+    with log.open("w") as out:
+        code = subprocess.run(
+            [*command, f"--dataset_dir={data}", f"--cores={','.join(map(str, cores))}"],
+            stdout=out,
+            stderr=out,
+            check=False,
+        ).returncode
+    if code:
+        raise SystemExit(f"{name}, seed {seed} failed: see {log}")
+    results: dict[str, Any] = json.loads((folder / _RESULTS).read_text())
+    return results
 
 
 def _arguments() -> argparse.Namespace:
@@ -144,17 +187,15 @@ def _arguments() -> argparse.Namespace:
     add("--rows", default=",".join(ROWS), help="some of: %(default)s")
     add("--seeds", type=int, default=3)
     add("--steps", type=int, help="instead of the preset's")
+    add("--jobs", type=int, default=1, help="runs at once, each on its own cores")
     add("--one", choices=ROWS, help=argparse.SUPPRESS)
     add("--seed", type=int, help=argparse.SUPPRESS)
+    add("--cores", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.rows = arguments.rows.split(",")
     if unknown := set(arguments.rows) - set(ROWS):
         parser.error(f"--rows: unknown {', '.join(sorted(unknown))}")
     return arguments
-
-
-def _given(arguments: argparse.Namespace) -> list[str]:
-    return [f"--dataset_dir={os.path.abspath(arguments.dataset_dir)}"]
 
 
 def _write_shapes(folder: pathlib.Path) -> None:
@@ -165,13 +206,18 @@ def _write_shapes(folder: pathlib.Path) -> None:
     subprocess.run([sys.executable, script, *flags], check=True, stdout=sys.stderr)
 
 
-def _file(arguments: argparse.Namespace, seed: int, name: str) -> pathlib.Path:
-    """What a run leaves; it is there once the run is done."""
-    return arguments.output_dir / f"{name}-{seed}.json"
+def _folder(arguments: argparse.Namespace, seed: int, name: str) -> pathlib.Path:
+    folder: pathlib.Path = arguments.output_dir / "runs" / _key(seed, name)
+    return folder
+
+
+def _key(seed: int, name: str) -> str:
+    return f"{name}-{seed}"
 
 
 def _run_one(arguments: argparse.Namespace) -> None:
     """Trains and evaluates one row; in a process of its own, which frees its memory."""
+    os.sched_setaffinity(0, map(int, arguments.cores.split(",")))
     cli.import_tensorflow()
     from deeplab_tf import runs, training
     from deeplab_tf.evaluation import evaluate_run
@@ -180,10 +226,13 @@ def _run_one(arguments: argparse.Namespace) -> None:
     from deeplab_tf.training import pace
 
     name, seed = arguments.one, arguments.seed
-    folder = arguments.output_dir / "runs" / f"{name}-{seed}"
+    folder = _folder(arguments, seed, name)
     config = _config(arguments, ROWS[name])
     if ROWS[name].equal_time:
-        minutes = _read(arguments, seed, BASE)["minutes"]
+        base = _read(arguments).get(_key(seed, BASE))
+        if base is None:
+            raise SystemExit(f"--rows={name} needs the minutes of --rows={BASE}")
+        minutes = base["minutes"]
         config = config.replace({"train.minutes": minutes})
         given = set(config.leaves()) - _LENGTH
         config = pace.complete(config, given, os.fspath(folder))
@@ -194,18 +243,18 @@ def _run_one(arguments: argparse.Namespace) -> None:
     results = {}
     for key, options in ways.items():
         there = os.fspath(folder / "eval" / key)
-        results[key] = evaluate_run(run, EvaluateOptions(output=there, **options))
-    for key in reversed(ways):  # the row's own last: it says that all is done
-        written = {
-            "miou": results[key]["miou"],
-            "trimap": results[key]["boundary"]["trimap"],
+        scores = evaluate_run(run, EvaluateOptions(output=there, **options))
+        results[_key(seed, key)] = {
+            "miou": scores["miou"],
+            "iou": scores["per_class_iou"],
+            "trimap": scores["boundary"]["trimap"],
             "steps": config.train.steps,
             "minutes": round(_minutes(folder, config.train.batch_size), 2),
             "giga_multiply_adds": cost.multiply_adds(model, *config.data.crop_size)
             / 1e9,
             "parameters": cost.parameters(model.weights),
         }
-        files.write_json(_file(arguments, seed, key), written)
+    files.write_json(folder / _RESULTS, results)
 
 
 def _minutes(folder: pathlib.Path, batch_size: int) -> float:
@@ -233,20 +282,19 @@ def _config(arguments: argparse.Namespace, row: Row) -> Config:
     return config
 
 
-def _read(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, Any]:
-    path = _file(arguments, seed, name)
-    if not path.exists():
-        raise SystemExit(f"{path} is missing: run --rows={name} first")
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
+def _read(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What each row has come to, by _key."""
+    path = arguments.output_dir / _RESULTS
+    done: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return done
 
 
-def _write(arguments: argparse.Namespace) -> None:
+def _write(arguments: argparse.Namespace, done: Mapping[str, Any]) -> None:
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for name in [*ROWS, *EVALUATIONS]:
         for seed in range(arguments.seeds):
-            if _file(arguments, seed, name).exists():
-                found.setdefault(name, {})[seed] = _read(arguments, seed, name)
+            if _key(seed, name) in done:
+                found.setdefault(name, {})[seed] = done[_key(seed, name)]
     with files.replacing(arguments.output_dir / "table.md") as temporary:
         temporary.write_text(_table(found))
     _draw(arguments.output_dir / "trimap.svg", found)

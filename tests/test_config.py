@@ -42,6 +42,7 @@ def test_every_leaf_has_help_text_and_survives_replacement():
         ("model.dense_prediction_cell", [{"op": "con"}], "Allowed: conv, pyramid"),
         ("data.crop_size", [513], "height,width"),
         ("augment.min_scale", 3.0, "at least augment.min_scale (3.0); received 2.0"),
+        ("train.frozen_stride", 4, "0 without train.init_checkpoint"),
         ("train.steps", 0, "greater than 0; received 0"),
         ("train.steps", True, "a valid integer; received True"),
     ],

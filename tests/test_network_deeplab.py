@@ -312,6 +312,16 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trains_the_rest():
     assert not any("moving" in path for path in moved)
 
 
+def test_what_a_tap_is_computed_from_can_be_frozen():
+    network = few_layers(frozen_stride=4)
+    before = {weight.path: weight.numpy() for weight in network.weights}
+    few_losses(network, steps=2)
+    moved = {w.path for w in network.weights if (w.numpy() != before[w.path]).any()}
+    assert "logits/kernel" in moved
+    deeper = {path.split(".")[1] for path in moved if path.startswith("resnet_18")}
+    assert deeper == {"block2", "block3", "block4"}
+
+
 def test_batch_norm_momentum_is_released_or_one_number():
     released = {
         layer.name: layer.momentum

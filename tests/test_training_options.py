@@ -62,6 +62,7 @@ VALUES = {
     "train.num_devices": [1],
     "train.batch_norm_momentum": [0.9],
     "train.batch_norm": ["train", "frozen"],
+    "train.frozen_stride": [4],
     "train.precision": ["mixed_bfloat16", "mixed_float16"],
     "train.quantize": ["int8"],
     "train.xla": ["on", "off"],
@@ -87,6 +88,8 @@ NEEDS = {
     "optimizer.decay_factor": {"optimizer.schedule": "step"},
     "train.num_devices": {"train.strategy": "mirrored"},
 }
+# These train on from a run, whose folder is put in.
+FROM_A_RUN = ("train.frozen_stride", "train.init_checkpoint", "train.quantize")
 # The others need machines that are not here; test_distributed runs several workers.
 ELSEWHERE = {"train.strategy": {"auto", "multi_worker", "tpu"}}
 # Runs with many options at once, for they trace one network each.
@@ -149,6 +152,7 @@ ALONE = {
     "loss.focal_gamma",
     "optimizer.name",
     "optimizer.power",
+    "train.frozen_stride",
     "train.init_checkpoint",
     "train.num_devices",
     "train.quantize",
@@ -216,7 +220,7 @@ def test_options_together(optimizer, dataset, tmp_path):
 )
 def test_an_option_alone(name, value, dataset, tmp_path):
     changes = {name: value, **NEEDS.get(name, {})}
-    if name in ("train.init_checkpoint", "train.quantize"):
+    if name in FROM_A_RUN:
         changes["train.init_checkpoint"] = str(tmp_path / "first")
         take_steps({}, dataset, tmp_path / "first")
     take_steps(changes, dataset, tmp_path / "run")

@@ -33,7 +33,9 @@ SETTINGS = {
 }
 
 
-def network(model, num_classes, *, channels, batch_norm_momentum, freeze_batch_norm):
+def network(
+    model, num_classes, *, channels, batch_norm_momentum, freeze_batch_norm, **options
+):
     """In place of `build_model`, with its kinds of layers and names."""
     image = keras.Input((None, None, channels))
     x = keras.layers.Conv2D(4, 1, name=f"{model.backbone}.conv", use_bias=False)(image)

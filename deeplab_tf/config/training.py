@@ -190,6 +190,13 @@ class Train:
         "auto: frozen where the batch is under 8 and weights are initialised from "
         "trained ones.",
     )
+    frozen_stride: Annotated[int, rule("0, 4, 8, 16", (0, 4, 8, 16).__contains__)] = (
+        leaf(
+            0,
+            "The backbone up to its decoder map of this stride keeps the weights it "
+            "begins with, which makes steps cheaper; 0: all of it trains.",
+        )
+    )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = leaf(
         "float32", "Type of the computation; weights stay float32."
     )
@@ -253,6 +260,12 @@ class Train:
     )
 
     def __post_init__(self) -> None:
+        require(
+            bool(self.init_checkpoint) or not self.frozen_stride,
+            "train.frozen_stride",
+            "0 without train.init_checkpoint: random weights have to train",
+            self.frozen_stride,
+        )
         if self.quantize == "none":
             return
         where = f"where train.quantize is {self.quantize}"

@@ -26,6 +26,7 @@ def build_model(
     channels: int = 3,
     batch_norm_momentum: float | None = None,
     freeze_batch_norm: bool = False,
+    frozen_stride: int = 0,
     name: str = "deeplab",
 ) -> keras.Model:
     """Builds the network with random weights.
@@ -41,6 +42,8 @@ def build_model(
         backbone's RGB means.
       batch_norm_momentum: decay of all moving statistics; None: the released values.
       freeze_batch_norm: use and keep the moving statistics in training.
+      frozen_stride: what the backbone's tap of this stride is computed from does not
+        train, nor does its batch norm; 0: all trains.
       name: of the Keras model.
 
     Returns:
@@ -59,6 +62,8 @@ def build_model(
     )
     picture = padding(_normalize(image, spec))
     features = spec.build(picture, model, body)
+    if frozen_stride:
+        _freeze(image, features.low_level[frozen_stride])
     x = context.MODULES[model.context](features.high_level, model, head)
     x = decoder.build(x, features.low_level, model, head)
     classifier = keras.layers.Conv2D(
@@ -67,6 +72,12 @@ def build_model(
     logits = ResizeLike(name="logits.resize", dtype="float32")([classifier(x), picture])
     logits = CutLike(name="logits.cut", dtype="float32")([logits, image])
     return keras.Model(image, logits, name=name)
+
+
+def _freeze(image: keras.KerasTensor, tap: keras.KerasTensor) -> None:
+    """Ends the training of all between them; no gradient is computed for it either."""
+    for layer in keras.Model(image, tap).layers:
+        layer.trainable = False
 
 
 def _styles(
@@ -174,7 +185,13 @@ def DeepLabV3Plus(  # noqa: N802
     """
     keywords = {
         key: options.pop(key)
-        for key in ("channels", "batch_norm_momentum", "freeze_batch_norm", "name")
+        for key in (
+            "channels",
+            "batch_norm_momentum",
+            "freeze_batch_norm",
+            "frozen_stride",
+            "name",
+        )
         if key in options
     }
     fields = {"backbone": backbone, **options}

@@ -136,6 +136,7 @@ class TrainState:
                 channels=self._info.channels,
                 batch_norm_momentum=recipe.batch_norm_momentum(config),
                 freeze_batch_norm=recipe.batch_norm_mode(config)[0] == "frozen",
+                frozen_stride=config.train.frozen_stride,
             )
         finally:
             keras.config.set_dtype_policy(before)
