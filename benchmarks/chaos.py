@@ -361,9 +361,9 @@ def _download(source: Path, work: Path) -> list[str]:
     address = (source / "address").read_text()
     code = f"""
 import os
-from deeplab_tf import cli
+from deeplab_tf import cli, files
 from deeplab_tf.released import zoo
-os.environ[zoo.CACHE_VARIABLE] = {str(work)!r}
+os.environ[files.CACHE_VARIABLE] = {str(work)!r}
 cli.run(lambda: print(zoo.fetch({_ZOO_MODEL!r}, {address!r})), "")
 """
     return ["-c", code]

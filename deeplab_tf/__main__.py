@@ -22,6 +22,7 @@ COMMANDS = {
     "report": ("report", "a page about a run, or several side by side"),
     "explore": ("explore", "what accuracy costs: strides, scales, flip"),
     "export": ("commands.export", "SavedModel, TFLite, ONNX or .keras of a run"),
+    "web": ("commands.web", "a page that runs a run's network in the browser"),
     "import": ("import_tf1", "a run folder of a released TensorFlow 1 model"),
     "launch": ("launch", "several worker processes on this machine"),
     "recalibrate": ("recalibrate", "batch norm statistics of a run, anew"),

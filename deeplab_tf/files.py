@@ -23,6 +23,7 @@ Values = Mapping[str, Any]  # values by their names, to be read only
 
 MAX_BYTES = 1 << 30  # of one picture, label or list: what a process can hold
 MAX_UNPACKED = 1 << 32  # bytes that an archive may unpack to
+CACHE_VARIABLE = "DEEPLAB_TF_CACHE"
 _FORBIDDEN = '/\\*?[]<>:"|'  # they part paths, or mean something to glob or to HTML
 _LONGEST_NAME = 150  # bytes; what is added to it still fits into a file name's 255
 _DEEPEST = 64  # levels of a JSON file; ours have five
@@ -66,6 +67,12 @@ def without_wildcards(folder: str) -> str:
     link = os.path.join(home, "folder")
     os.symlink(os.path.abspath(folder), link)
     return link
+
+
+def cache() -> pathlib.Path:
+    """The folder of what was downloaded: `CACHE_VARIABLE`'s, or ~/.cache/deeplab_tf."""
+    default = pathlib.Path.home() / ".cache" / "deeplab_tf"
+    return pathlib.Path(os.environ.get(CACHE_VARIABLE) or default)
 
 
 @contextlib.contextmanager

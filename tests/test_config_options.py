@@ -18,6 +18,7 @@ KINDS = [
     options.ReportOptions,
     options.SavedModelOptions,
     options.TFLiteOptions,
+    options.WebOptions,
 ]
 
 

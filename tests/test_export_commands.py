@@ -88,7 +88,8 @@ def test_export_without_a_name_says_what_names_there_are(arguments, code):
             "no argmax of 16 bits",
         ),
         ("to_tflite", ["--output=x.txt"], "--output must be"),
-        ("to_saved_model", ["--output_dir={tmp}"], "is no SavedModel"),
+        ("to_saved_model", ["--output_dir={tmp}"], "is no earlier export"),
+        ("to_web", ["--output_dir={tmp}"], "it has no litert/index.js"),
         ("to_saved_model", ["--output_dir=x", "--scales=0"], "--scales"),
         ("to_saved_model", [], "output_dir"),
     ],
@@ -149,7 +150,7 @@ def test_worse_file_is_not_written(run_dir, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.tflite"]
 
 
-@pytest.mark.parametrize("script", ["to_saved_model", "to_tflite"])
+@pytest.mark.parametrize("script", ["to_saved_model", "to_tflite", "to_web"])
 def test_help_loads_no_tensorflow_and_shows_examples(script, tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('loaded TensorFlow')")
     result = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 import released_variables
 from released_variables import Variables
 
-from deeplab_tf import runs
+from deeplab_tf import files, runs
 from deeplab_tf.data import dataset_info
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
@@ -144,7 +144,7 @@ def test_flags_override_what_was_recognised():
 
 
 def test_the_zoo_tells_what_the_variables_do_not(tmp_path, monkeypatch):
-    monkeypatch.setenv(zoo.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(files.CACHE_VARIABLE, str(tmp_path / "cache"))
     name = "zoo:mobilenetv2_ade20k_train"
     variables = released("mobilenet_v2", classes=151, multiplier=0.25)
     prefix = released_variables.write(

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from deeplab_tf import files
 from deeplab_tf.config import Config
 from deeplab_tf.errors import UserError
 from deeplab_tf.released import zoo
@@ -59,7 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    monkeypatch.setenv(zoo.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(files.CACHE_VARIABLE, str(tmp_path / "cache"))
     with Server(packed(bytes(range(256)) * 20)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -114,7 +115,7 @@ def test_wrong_file_is_refused_and_removed(server, tmp_path, name, words):
 
 
 def test_no_network_tells_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setenv(zoo.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(files.CACHE_VARIABLE, str(tmp_path))
     archive = zoo.get(NAME).archive
     with pytest.raises(UserError, match=f"put the file at {tmp_path}/{archive}"):
         zoo.fetch(NAME, "http://127.0.0.1:1/")

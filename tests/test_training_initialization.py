@@ -15,6 +15,7 @@ from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
+from deeplab_tf.files import CACHE_VARIABLE
 from deeplab_tf.network.deeplab import build_model, fit_input_channels
 from deeplab_tf.released import variable_names, zoo
 from deeplab_tf.training import initialization, loop, weight_sources
@@ -251,7 +252,7 @@ def test_branches_are_not_mistaken_for_others(run, tmp_path):
 def test_auto_takes_the_best_of_the_cache(
     cached, dataset, source, told, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setenv(zoo.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     for name in cached:
         zoo.cached(zoo.get(f"mobilenetv2_{name}")).touch()
     config = Config().replace({"train.init_checkpoint": "auto"})
@@ -272,7 +273,7 @@ def test_auto_says_where_nothing_was_released(tmp_path, capsys):
 
 
 def test_auto_is_what_a_run_began_with(run, tmp_path, monkeypatch):
-    monkeypatch.setenv(zoo.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     zoo.cached(zoo.get("mobilenetv2_coco_voc_trainaug")).touch()
     config = Config().replace({"train.init_checkpoint": "auto"})
     resolved = weight_sources.resolve(config, str(run.path), run.info)

@@ -53,14 +53,29 @@ OUTPUT.proof.json says how well. `unzip OUTPUT run.json` gives the run's setting
 Example:
   python export/to_keras.py --run_dir=runs/voc --output=voc.keras
 """,
+    "web": """Writes a page that runs a run's network in its visitor's browser.
+
+Pictures and camera stay on the visitor's device; the page asks nothing of another
+server. Its runtime, LiteRT.js, is fetched from the npm registry, by npm, and kept in
+the cache. The folder appears only after the model in it was loaded again and agrees
+with the Keras model; OUTPUT_DIR.proof.json says how well.
+
+Examples:
+  python export/to_web.py --run_dir=runs/voc --output_dir=site
+  python export/to_web.py --run_dir=runs/voc --output_dir=site \\
+      --quantize=float16 --input_size=257,257
+  python -m http.server --bind 127.0.0.1 --directory site
+""",
 }
 
+_FOLDERS = ("saved_model", "web")  # formats of more than one file
 
 _FORMATS = """Beside --run_dir=RUN, the run folder, it is told what to write:
   --output=FILE.tflite    LiteRT, for phones and CPUs; also in 8 bits
   --output_dir=FOLDER     SavedModel, for TensorFlow and servers
   --output=FILE.onnx      ONNX
   --output=FILE.keras     Keras, to train on or to change
+(deeplab-tf web writes a page that runs the network in the browser.)
 With one of them, --help shows its flags."""
 
 
@@ -71,17 +86,19 @@ def main(format: str) -> None:
     from deeplab_tf import export, runs
     from deeplab_tf.export import agreement, proof
 
-    path = FLAGS.output_dir if format == "saved_model" else FLAGS.output
+    path = FLAGS.output_dir if format in _FOLDERS else FLAGS.output
     report = export.write(runs.open_run(FLAGS.run_dir), format, path, options)
     if warning := agreement.Agreement(**report["agreement"]).warning:
         logging.warning(warning)
     print(proof.describe(report))
+    if format == "web":
+        print(f"  To see it: python -m http.server --bind 127.0.0.1 --directory {path}")
 
 
 def run(format: str) -> None:
-    """The command line of a format: "saved_model", "tflite", "onnx" or "keras"."""
+    """The command line of a format, one of `EXPORTS`."""
     cli.define_run_dir()
-    if format == "saved_model":
+    if format in _FOLDERS:
         absl_flags.DEFINE_string("output_dir", None, "Folder to write.", required=True)
     else:
         absl_flags.DEFINE_string("output", None, "File to write.", required=True)

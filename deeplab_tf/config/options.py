@@ -142,8 +142,8 @@ class SavedModelOptions(ExportOptions):
 
 
 @checked
-class TFLiteOptions(ExportOptions):
-    """Sizes, output and quantisation of a .tflite file."""
+class FixedSizeOptions(ExportOptions):
+    """Sizes and quantisation of a network for LiteRT."""
 
     input_size: Annotated[
         PositiveInts,
@@ -157,7 +157,6 @@ class TFLiteOptions(ExportOptions):
         "257,257,513,513. Empty: the smallest size that suits the network and holds "
         "the data set's usual image.",
     )
-    output_type: OutputType = leaf("logits", "What it gives.")
     quantize: Quantization = leaf(
         "none",
         "float16: half the size. dynamic: int8 weights. int8: all of it, for integer "
@@ -168,6 +167,19 @@ class TFLiteOptions(ExportOptions):
         "Training images from which int8 and int16x8 take the ranges of activations.",
     )
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Each height, width of `input_size`."""
+        sides = self.input_size
+        return list(zip(sides[::2], sides[1::2], strict=True))
+
+
+@checked
+class TFLiteOptions(FixedSizeOptions):
+    """What a .tflite file gives."""
+
+    output_type: OutputType = leaf("logits", "What it gives.")
+
     def __post_init__(self) -> None:
         require(
             (self.quantize, self.output_type) != ("int16x8", "labels"),
@@ -177,11 +189,26 @@ class TFLiteOptions(ExportOptions):
             self.output_type,
         )
 
-    @property
-    def sizes(self) -> list[tuple[int, int]]:
-        """Each height, width of `input_size`."""
-        sides = self.input_size
-        return list(zip(sides[::2], sides[1::2], strict=True))
+
+@checked
+class WebOptions(FixedSizeOptions):
+    """What a page that runs the network takes."""
+
+    output_type: ClassVar[OutputType] = "labels"  # of the .tflite file inside
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.sizes) <= 1,
+            "--input_size",
+            "one height,width for a page",
+            self.input_size,
+        )
+        require(
+            self.quantize != "int16x8",
+            "--quantize",
+            "none, float16, dynamic or int8 for a page: int16x8 gives no labels",
+            self.quantize,
+        )
 
 
 EXPORTS: dict[str, type[ExportOptions]] = {
@@ -189,4 +216,5 @@ EXPORTS: dict[str, type[ExportOptions]] = {
     "tflite": TFLiteOptions,
     "onnx": ExportOptions,
     "keras": ExportOptions,
+    "web": WebOptions,
 }

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from deeplab_tf.config.options import EXPORTS, ExportOptions
 from deeplab_tf.errors import UserError, unknown
 from deeplab_tf.export import keras_file, onnx_file, proof, saved_model
 from deeplab_tf.export.tflite import converter, sizes
+from deeplab_tf.export.web import site
 from deeplab_tf.files import Json
 from deeplab_tf.inference import exported
 from deeplab_tf.runs import Run
@@ -29,10 +30,15 @@ class Format:
     Attributes:
       suffix: of its file; empty: it is a folder.
       write: writes the model to a path as the options want it.
+      model: the file inside of the folder that holds the model; empty: the export is
+        opened as it is.
+      mark: a file by which a folder is known, and may be replaced.
     """
 
     suffix: str
     write: Writer
+    model: str = ""
+    mark: str = ""
 
 
 def write(
@@ -45,9 +51,9 @@ def write(
 
     Args:
       run: the run.
-      format: "saved_model", "tflite", "onnx" or "keras".
-      path: the file, or the folder of a SavedModel. It appears once the export is
-        proven; what stood there before stays otherwise.
+      format: "saved_model", "tflite", "onnx", "keras" or "web".
+      path: the file, or the folder of a SavedModel or a page. It appears once the
+        export is proven; what stood there before stays otherwise.
       options: of the format's kind in `config.options.EXPORTS`; None: its defaults.
 
     Returns:
@@ -69,24 +75,29 @@ def write(
             f"the options of {format} must be {EXPORTS[format].__name__}; received "
             f"{type(options).__name__}."
         )
-    output = _output(pathlib.Path(path), FORMATS[format].suffix)
+    output = _output(pathlib.Path(path), FORMATS[format])
     files.check_writable(output.parent, "give another place to write to.")
     model = runs.load_model(
         run, output_stride=options.output_stride, checkpoint=options.checkpoint
     )
     with files.replacing(output) as temporary:
         FORMATS[format].write(model, run, temporary, options)
-        report = proof.prove(temporary, output, model, run, options)
+        written = temporary / FORMATS[format].model
+        report = proof.prove(written, output, model, run, options)
     files.write_json(f"{output}.proof.json", report)
     return report
 
 
-def _output(path: pathlib.Path, suffix: str) -> pathlib.Path:
+def _output(path: pathlib.Path, format: Format) -> pathlib.Path:
     """The path, which must suit the format."""
+    suffix = format.suffix
     if suffix and (path.suffix != suffix or path.is_dir()):
         raise UserError(f"--output must be a file FILE{suffix}; received {path}.")
-    if not suffix and path.exists() and not (path / "saved_model.pb").exists():
-        raise UserError(f"--output_dir={path} exists and is no SavedModel.")
+    if not suffix and path.exists() and not (path / format.mark).exists():
+        raise UserError(
+            f"--output_dir={path} exists and is no earlier export: it has no "
+            f"{format.mark}."
+        )
     return path
 
 
@@ -103,7 +114,11 @@ def _saved_model(
     )
 
 
-def _tflite(model: keras.Model, run: Run, path: pathlib.Path, options: Options) -> None:
+def _convert(
+    model: keras.Model, run: Run, options: Options, taken: Sequence[exported.Size]
+) -> bytes:
+    """The content of a .tflite file that takes images of some sizes."""
+
     def calibration(size: exported.Size) -> list[np.ndarray]:
         examples = proof.sample(
             run,
@@ -114,15 +129,26 @@ def _tflite(model: keras.Model, run: Run, path: pathlib.Path, options: Options) 
         fill = exported.border(run.to_dict(), run.info.channels)
         return [exported.fit(image, size, fill)[0] for image, _ in examples]
 
-    content = converter.convert(
+    return converter.convert(
         model,
         run,
-        options.sizes or [sizes.default(run, options)],
+        taken,
         output_type=options.output_type,
         quantize=options.quantize,
         calibration=calibration,
     )
-    path.write_bytes(content)
+
+
+def _tflite(model: keras.Model, run: Run, path: pathlib.Path, options: Options) -> None:
+    taken = options.sizes or [sizes.default(run, options)]
+    path.write_bytes(_convert(model, run, options, taken))
+
+
+def _web(model: keras.Model, run: Run, path: pathlib.Path, options: Options) -> None:
+    site.check(run)
+    (size,) = options.sizes or [sizes.default(run, options)]
+    content = _convert(model, run, options, [size])
+    site.save(content, run, path, size=size, quantize=options.quantize)
 
 
 def _onnx(model: keras.Model, run: Run, path: pathlib.Path, options: Options) -> None:
@@ -134,8 +160,9 @@ def _keras(model: keras.Model, run: Run, path: pathlib.Path, options: Options) -
 
 
 FORMATS: Mapping[str, Format] = {
-    "saved_model": Format("", _saved_model),
+    "saved_model": Format("", _saved_model, mark="saved_model.pb"),
     "tflite": Format(".tflite", _tflite),
     "onnx": Format(".onnx", _onnx),
     "keras": Format(".keras", _keras),
+    "web": Format("", _web, model=site.MODEL_FILE, mark=site.MARK),
 }

@@ -5,7 +5,6 @@ its own; the settings are those of its single-scale measurement.
 """
 
 import dataclasses
-import os
 import pathlib
 import sys
 import tarfile
@@ -18,7 +17,6 @@ from deeplab_tf.files import Values
 PREFIX = "zoo:"
 # The bucket behind download.tensorflow.org, by https.
 ADDRESS = "https://storage.googleapis.com/download.tensorflow.org/models/"
-CACHE_VARIABLE = "DEEPLAB_TF_CACHE"
 _TIMEOUT_SECONDS = 30  # of silence
 
 
@@ -251,8 +249,7 @@ def fetch(name: str, address: str = ADDRESS) -> pathlib.Path:
 
 def cached(entry: Entry) -> pathlib.Path:
     """Where its archive lies once it is fetched."""
-    default = pathlib.Path.home() / ".cache" / "deeplab_tf"
-    return pathlib.Path(os.environ.get(CACHE_VARIABLE) or default) / entry.archive
+    return files.cache() / entry.archive
 
 
 def best(backbone: str, depth_multiplier: float, dataset: str) -> tuple[str, ...]:

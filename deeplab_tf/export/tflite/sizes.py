@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from deeplab_tf import files, runs
-from deeplab_tf.config.options import MIN_INPUT, TFLiteOptions
+from deeplab_tf.config.options import MIN_INPUT, FixedSizeOptions
 from deeplab_tf.errors import UserError
 from deeplab_tf.runs import Run
 
@@ -16,7 +16,7 @@ _USUAL = 0.9  # share of the images that a side must hold
 _MAX_PIXELS = 1025 * 2049
 
 
-def default(run: Run, options: TFLiteOptions) -> Size:
+def default(run: Run, options: FixedSizeOptions) -> Size:
     """The smallest k * output_stride + 1 that holds the data set's usual image.
 
     So a usual image is neither shrunk nor padded by a whole cell. What is used is

@@ -1,0 +1,6 @@
+"""Writes a page that runs a run's network in the browser; --help tells how."""
+
+from deeplab_tf.commands import export
+
+if __name__ == "__main__":
+    export.run("web")
