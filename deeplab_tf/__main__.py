@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("train", "shards -> a run folder"),
     "eval": ("eval", "mIoU, boundaries and calibration of a run or an export"),
     "vis": ("vis", "masks and overlays of images or films"),
+    "suggest": ("suggest", "the images that are worth labelling next, pre-labelled"),
     "report": ("report", "a page about a run, or several side by side"),
     "explore": ("explore", "what accuracy costs: strides, scales, flip"),
     "export": ("commands.export", "SavedModel, TFLite, ONNX or .keras of a run"),

@@ -14,6 +14,7 @@ from deeplab_tf.errors import UserError
 KINDS = [
     options.EvaluateOptions,
     options.DrawOptions,
+    options.SuggestOptions,
     options.ExploreOptions,
     options.ReportOptions,
     options.SavedModelOptions,

@@ -212,11 +212,11 @@ def test_nothing_to_draw_is_told(tmp_path, pattern):
         drawing.read_pictures(str(tmp_path / pattern))
 
 
-@pytest.mark.parametrize("given", ["notes.txt", "torn.png"])
+@pytest.mark.parametrize("given", ["notes.md", "torn.png"])
 def test_a_file_that_is_no_picture_is_named(tmp_path, given):
     """A file that was asked for by name, and one that says to be a picture."""
     (tmp_path / given).write_text("no picture")
-    pattern = tmp_path / given if given == "notes.txt" else tmp_path
+    pattern = tmp_path / given if given == "notes.md" else tmp_path
     with pytest.raises(UserError, match=f"{given}: cannot be decoded"):
         list(drawing.read_pictures(str(pattern)))
 

@@ -230,3 +230,33 @@ def test_what_is_given_stays_as_it_is(run):
     load(run.path).predict(image)
     assert image.mode == "P"
     assert image.info == before
+
+
+def listed(folder, name, text):
+    (folder / name).write_text(text)
+    return images.find(str(folder / name))
+
+
+def test_a_list_of_images_is_taken_in_its_order(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    paths = [tmp_path / "in" / name for name in ("b.png", "a.png")]
+    for path in paths:
+        path.write_bytes(encoded(Image.fromarray(RGB)))
+    assert listed(tmp_path, "list.txt", "in/b.png\n\nin/a.png\n") == paths
+    assert listed(tmp_path, "list.csv", "rank,image\n1,in/b.png\n2,in/a.png") == paths
+    monkeypatch.chdir(tmp_path)  # as seen from where the command runs
+    found = listed(tmp_path / "in", "list.txt", "in/b.png")
+    assert [path.resolve() for path in found] == paths[:1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("list.txt", "c.png", "list.txt: names 'c.png', which is no file"),
+        ("list.txt", "\n", "list.txt: lists no picture"),
+        ("list.csv", "rank,name\n1,c.png", "no column 'image'; it has rank, name"),
+    ],
+)
+def test_a_list_that_is_none_is_told(name, text, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        listed(tmp_path, name, text)

@@ -7,7 +7,13 @@ Of the same kind as those of training, and like them the flags of their commands
 import typing
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from deeplab_tf.config.fields import (
     COMMA_LIST,
@@ -25,6 +31,8 @@ Drawing = Literal["masks", "overlays", "raw", "confidence", "errors"]
 OutputType = Literal["logits", "probabilities", "labels"]
 Quantization = Literal["none", "float16", "dynamic", "int8", "int16x8"]
 Benchmark = Literal["cityscapes", "voc2012", "ade20k"]
+Uncertainty = Literal["entropy", "margin", "least_confidence"]
+Selection = Literal["k_center", "k_means", "uncertainty"]
 DRAWINGS: tuple[str, ...] = typing.get_args(Drawing)
 SUBMISSIONS: tuple[str, ...] = typing.get_args(Benchmark)
 MIN_TILE = 65
@@ -86,12 +94,33 @@ class DrawOptions(PredictOptions):
     """What is drawn, of which images."""
 
     split: Text = leaf(None, "Split of the run's data set to draw.")
-    images: Text = leaf(None, "Folder, glob, file or film to draw instead.")
+    images: Text = leaf(None, "Folder, glob, file, list or film to draw instead.")
     limit: Annotated[PositiveInt | None, NONE] = leaf(None, "At most so many images.")
     kinds: Annotated[tuple[Drawing, ...], COMMA_LIST] = leaf(
         ("masks", "overlays"), f"What to draw: {', '.join(DRAWINGS)}."
     )
     submission: Benchmark | None = leaf(None, "Also files for this benchmark's server.")
+
+
+@checked
+class SuggestOptions(PredictOptions):
+    """Which images are chosen for labelling, and how."""
+
+    images: Text = leaf(None, "Folder, glob or list (.txt, .csv) of unlabelled images.")
+    count: PositiveInt = leaf(50, "How many to choose.")
+    uncertainty: Uncertainty = leaf("entropy", "How unsure the network is of a pixel.")
+    selection: Selection = leaf(
+        "k_center",
+        "Uncertain and unlike what is labelled: the farthest first (k_center) or by "
+        "lot (k_means); or by uncertainty alone.",
+    )
+    labelled: NonNegativeInt = leaf(
+        300, "Images of the run's train_split that count as labelled; 0: none."
+    )
+    seed: NonNegativeInt = leaf(0, "Of what k_means draws.")
+    tolerance: NonNegativeFloat = leaf(
+        2.0, "Pixels by which edges of pre-labels may be off, for fewer corners."
+    )
 
 
 @checked

@@ -1,10 +1,8 @@
 """Pictures in, masks and overlays out: the work of the vis command."""
 
 import dataclasses
-import glob
 import itertools
 import pathlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -12,9 +10,7 @@ from PIL import Image
 
 from deeplab_tf import cli, files
 from deeplab_tf.data import reading, records
-from deeplab_tf.data.conversion import contents
 from deeplab_tf.data.dataset_info import DatasetInfo
-from deeplab_tf.errors import UserError
 from deeplab_tf.inference import coloring, contact_sheet, images
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.inference.submission import Submission
@@ -23,46 +19,20 @@ from deeplab_tf.inference.submission import Submission
 Example = tuple[str, np.ndarray, np.ndarray | None]
 SHEET = "contact_sheet.jpg"
 _SHEET_CELLS = 48  # of the contact sheet; more would be too large to be looked at
-_NAMED = 3  # files that are passed over, in the line that tells of them
 
 
 def read_pictures(pattern: str, channels: int = 3) -> Iterator[Example]:
-    """Yields the pictures of a folder, a glob or a single file, turned upright.
-
-    Hidden files and those whose ending is no picture's are passed over, as conversion
-    does, and a line on standard error says so; a single file is read as it is.
+    """Yields the pictures that `images.find` finds, turned upright.
 
     Raises:
       UserError: nothing matches, a file is no picture, or none has the channels that
         the model takes.
     """
-    path = pathlib.Path(pattern).expanduser()
-    matches = (
-        path.iterdir() if path.is_dir() else map(pathlib.Path, glob.glob(str(path)))
-    )
-    found = sorted(match for match in matches if match.is_file())
-    if not found:
-        raise UserError(f"--images={pattern}: no such file, or an empty folder.")
-    paths = found if path.is_file() else _only_pictures(found)
-    if not paths:
-        raise UserError(f"--images={pattern}: none of {len(found)} files is a picture.")
+    paths = images.find(pattern)
     return (
         (path.stem, images.read(path, channels), None)
         for path in cli.bar(paths, "draw")
     )
-
-
-def _only_pictures(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-    """Those that conversion would take; arrays have no colours to be shown in."""
-    endings = {*contents.IMAGE_ENDINGS} - {".npy"}
-    kept = [p for p in paths if p.suffix.lower() in endings and p.name[0] != "."]
-    other = [one.name for one in paths if one not in kept]
-    if other:
-        names = ", ".join(other[:_NAMED]) + ", ..." * (len(other) > _NAMED)
-        print(
-            f"passed over {len(other)} that are no pictures: {names}", file=sys.stderr
-        )
-    return kept
 
 
 def read_examples(dataset_dir: str, info: DatasetInfo, split: str) -> Iterator[Example]:
@@ -107,7 +77,7 @@ def draw(
     taken: set[str] = set()
     cells: list[contact_sheet.Cell] = []
     for name, image, labels in itertools.islice(examples, limit):
-        name = _free_name(name, taken)
+        name = free_name(name, taken)
         predictions, confidence = predict.labels_and_confidence(image[None])
         drawn = Drawn(
             image=image,
@@ -212,7 +182,8 @@ def _write(picture: Image.Image, path: pathlib.Path) -> None:
         picture.save(temporary)
 
 
-def _free_name(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, numbered where it is taken; takes it."""
     candidates = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2)))
     free = next(candidate for candidate in candidates if candidate not in taken)
     taken.add(free)

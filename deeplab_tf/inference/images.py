@@ -5,8 +5,10 @@ and so do the shards that conversion makes of them: upright, in the network's ch
 the upper byte of 16 bits.
 """
 
+import glob
 import io
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,12 +16,75 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from deeplab_tf.data import records
-from deeplab_tf.data.conversion import pictures
+from deeplab_tf.data.conversion import contents, pictures
 from deeplab_tf.data.conversion.samples import SampleError
 from deeplab_tf.errors import UserError
 
 ImageLike = str | pathlib.Path | bytes | memoryview | Image.Image | ArrayLike
 _WHITE = 255
+_NAMED = 3  # files that are passed over, in the line that tells of them
+
+
+def find(pattern: str) -> list[pathlib.Path]:
+    """The files of pictures of a folder, a glob, a list or a single file.
+
+    Hidden files and those whose ending is no picture's are passed over, as conversion
+    does, and a line on standard error says so; a single file is taken as it is. A list
+    is a .txt file of one path a line, or a .csv file with a column "image"; paths are
+    as seen from the list, or else from where the command runs.
+
+    Raises:
+      UserError: nothing matches, or a list names a file that is not there.
+    """
+    path = pathlib.Path(pattern).expanduser()
+    if path.suffix.lower() in (".txt", ".csv") and path.is_file():
+        return _listed(path)
+    matches = (
+        path.iterdir() if path.is_dir() else map(pathlib.Path, glob.glob(str(path)))
+    )
+    found = sorted(match for match in matches if match.is_file())
+    if not found:
+        raise UserError(f"--images={pattern}: no such file, or an empty folder.")
+    paths = found if path.is_file() else _only_pictures(found)
+    if not paths:
+        raise UserError(f"--images={pattern}: none of {len(found)} files is a picture.")
+    return paths
+
+
+def _listed(path: pathlib.Path) -> list[pathlib.Path]:
+    """The pictures of a list, in its order."""
+    if path.suffix.lower() == ".csv":
+        columns, rows = contents.read_table(path)
+        if "image" not in columns:
+            raise UserError(
+                f"{path}: has no column 'image'; it has {', '.join(columns)}."
+            )
+        names = [row["image"] for row in rows]
+    else:
+        names = contents.read_lines(path)
+    found = []
+    for name in names:
+        places = path.parent / name, pathlib.Path(name).expanduser()
+        there = next((place for place in places if place.is_file()), None)
+        if there is None:
+            raise UserError(f"{path}: names {name!r}, which is no file.")
+        found.append(there)
+    if not found:
+        raise UserError(f"{path}: lists no picture.")
+    return found
+
+
+def _only_pictures(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """Those that conversion would take; arrays have no colours to be shown in."""
+    endings = {*contents.IMAGE_ENDINGS} - {".npy"}
+    kept = [p for p in paths if p.suffix.lower() in endings and p.name[0] != "."]
+    other = [one.name for one in paths if one not in kept]
+    if other:
+        names = ", ".join(other[:_NAMED]) + ", ..." * (len(other) > _NAMED)
+        print(
+            f"passed over {len(other)} that are no pictures: {names}", file=sys.stderr
+        )
+    return kept
 
 
 def read(image: ImageLike, channels: int, bits: int = 8) -> np.ndarray:

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from PIL import Image
 
 from deeplab_tf.data import reading
 from deeplab_tf.data.dataset_info import DatasetInfo
@@ -14,7 +13,6 @@ from deeplab_tf.inference import coloring
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.report import page
 
-_PANEL_WIDTH = 280  # pixels of a panel; four stand side by side
 _SUSPECT_COLOR = (255, 0, 220)
 _MIN_SUSPECT = 0.001  # share of a picture's pixels
 Chosen = tuple[PictureScore, str]  # a picture and why it is shown
@@ -153,12 +151,4 @@ def _panels(
         errors[doubtful] = _SUSPECT_COLOR
     colors = (coloring.colorize(y, info.colormap) for y in (labels, predictions[0]))
     mixed = [coloring.overlay(image, color) for color in colors]
-    return coloring.row([_shrink(panel) for panel in (image, *mixed, errors)])
-
-
-def _shrink(panel: np.ndarray) -> np.ndarray:
-    height, width = panel.shape[:2]
-    if width <= _PANEL_WIDTH:
-        return panel
-    size = (_PANEL_WIDTH, max(1, round(height * _PANEL_WIDTH / width)))
-    return np.asarray(Image.fromarray(panel).resize(size, Image.Resampling.BOX))
+    return coloring.row([page.shrink(panel) for panel in (image, *mixed, errors)])

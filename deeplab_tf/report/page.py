@@ -14,6 +14,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+PANEL_WIDTH = 280  # pixels of a panel; three or four stand side by side
 _JPEG_QUALITY = 84
 _NOTHING = "\N{EM DASH}"
 
@@ -33,6 +34,21 @@ def jpeg(pixels: np.ndarray | Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def shrink(panel: np.ndarray, width: int = PANEL_WIDTH) -> np.ndarray:
+    """The panel, uint8 [H, W, 3], not wider than that."""
+    old_height, old_width = panel.shape[:2]
+    if old_width <= width:
+        return panel
+    return scaled(panel, (max(1, round(old_height * width / old_width)), width))
+
+
+def scaled(panel: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """The panel at a height and width, whose pixels are means or copies."""
+    height, width = size[:2]
+    image = Image.fromarray(panel)
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX))
 
 
 def number(value: float | None, form: str = ".3f") -> str:

@@ -14,6 +14,7 @@ import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from deeplab_tf.data.conversion import classes_file
 from deeplab_tf.data.conversion.contents import (
     Contents,
     read_lines,
@@ -65,12 +66,14 @@ class Classes:
       void: names that count nowhere.
       coding: of the masks, where there are masks.
       colormap: a colour for each class, or none.
+      ground: label of what no region covers, where the labels are regions.
     """
 
     names: tuple[str, ...]
     void: tuple[str, ...] = ()
     coding: Coding = dataclasses.field(default_factory=Coding)
     colormap: tuple[Color, ...] = ()
+    ground: int = 0
 
     @classmethod
     def of(cls, names: Iterable[str]) -> "Classes":
@@ -86,6 +89,26 @@ class Classes:
         names = list(dict.fromkeys(names))
         ground = next((n for n in names if is_background(n)), "background")
         return cls.of([ground, *(n for n in names if n != ground)])
+
+    @classmethod
+    def for_regions(cls, contents: Contents, found: Iterable[str]) -> "Classes":
+        """For regions with these names: those of classes.json, or with a background.
+
+        By classes.json the classes keep their numbers whatever occurs. What no region
+        covers is the background where that is one of them, else void.
+        """
+        if classes_file.FILE_NAME not in contents.files:
+            return cls.with_background(found)
+        path = contents.root / classes_file.FILE_NAME
+        info, _ = classes_file.read_classes(path, "regions")
+        classes = cls.of([*info.class_names, *found])
+        grounds = [n for n, name in enumerate(classes.names) if is_background(name)]
+        same = classes.names == info.class_names
+        return dataclasses.replace(
+            classes,
+            colormap=info.colormap if same else (),
+            ground=grounds[0] if grounds else IGNORE_LABEL,
+        )
 
     def number(self, name: str) -> int:
         """The class of a name; void: the ignored label."""

@@ -52,10 +52,12 @@ class DrawnSample(FileSample):
     Attributes:
       regions: JSON of (label, kind, data) of each region: compact in memory.
       size: height and width; None: those of the image.
+      ground: label of what no region covers.
     """
 
     regions: str
     size: Size | None = None
+    ground: int = 0
 
     @property
     def label_name(self) -> str:
@@ -70,12 +72,14 @@ class DrawnSample(FileSample):
     def label(self) -> np.ndarray:
         """Draws the regions."""
         regions = [Region(*entry) for entry in json.loads(self.regions)]
-        return draw(regions, self.size or image_size(self.image_path), self.label_name)
+        size = self.size or image_size(self.image_path)
+        return draw(regions, size, self.label_name, self.ground)
 
     def stamp(self) -> list[object]:
         """The regions stand in the sample; the file that listed them may hold many."""
         own = FileSample(name=self.name, image_path=self.image_path, label_path=None)
-        digest = hashlib.sha256(f"{self.size} {self.regions}".encode()).hexdigest()
+        facts = f"{self.size} {self.regions} {self.ground}"
+        digest = hashlib.sha256(facts.encode()).hexdigest()
         return [*own.stamp(), digest]
 
 
@@ -84,23 +88,25 @@ def packed(regions: Iterable[Region]) -> str:
     return json.dumps([(r.label, r.kind, r.data) for r in regions])
 
 
-def _blank(size: Size, name: str) -> np.ndarray:
+def _blank(size: Size, name: str, ground: int) -> np.ndarray:
     if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
         raise SampleError(
             "bad_region",
             f"{name}: its image has {size[0]} x {size[1]} pixels, they say; allowed "
             f"are 1 to {MAX_PIXELS:,}.",
         )
-    return np.zeros(size, np.uint8)
+    return np.full(size, ground, np.uint8)
 
 
-def draw(regions: Iterable[Region], size: Size, name: str) -> np.ndarray:
-    """The label, uint8 [H, W]: 0 where no region lies.
+def draw(
+    regions: Iterable[Region], size: Size, name: str, ground: int = 0
+) -> np.ndarray:
+    """The label, uint8 [H, W]: `ground` where no region lies.
 
     Raises:
       SampleError: a region cannot be drawn; the message begins with `name`.
     """
-    labels = _blank(size, name)
+    labels = _blank(size, name, ground)
     for number, region in enumerate(regions, start=1):
         try:
             labels[_KINDS[region.kind](size, region.data)] = region.label

@@ -3,7 +3,8 @@
 Polygons and both codings of run lengths are drawn by pycocotools; iscrowd makes no
 difference to a region's class. Regions are drawn in the order of the file, later ones
 on top; --overlap=area draws the largest first, so that small ones are on top. What no
-region covers is class 0, background; the categories follow in order of their ids.
+region covers is class 0, background; the categories follow in order of their ids, or
+all are as classes.json numbers them.
 Splits: from the names of the files (instances_val.json) or their folders (valid/).
 """
 
@@ -22,6 +23,7 @@ from deeplab_tf.data.conversion.reading import (
 )
 from deeplab_tf.data.conversion.regions import DrawnSample, Region, packed
 from deeplab_tf.data.conversion.splits import split_in, split_named
+from deeplab_tf.data.dataset_info import IGNORE_LABEL
 from deeplab_tf.data.sources import coco
 from deeplab_tf.errors import UserError, unknown
 from deeplab_tf.files import Values
@@ -55,17 +57,19 @@ def read(contents: Contents, *, overlap: str = "file") -> Reading:
     files = {p: c for p in _json(contents) if _is_coco(c := contents.json(p))}
     if not files:
         raise UserError(f"{contents.root}: holds no COCO JSON file.")
-    classes = Classes.with_background(_names(files.values()))
+    classes = Classes.for_regions(contents, _names(files.values()))
     splits: dict[str, list[DrawnSample]] = {}
     for path, content in files.items():
         splits.setdefault(_split(path), []).extend(
             _samples(contents, path, content, classes, overlap)
         )
     used = [sample.image_path for samples in splits.values() for sample in samples]
+    is_void = classes.ground == IGNORE_LABEL
+    ground = "void" if is_void else repr(classes.names[classes.ground])
     order = "in the order of the file" if overlap == "file" else "the largest first"
     notes = [
         f"regions from {', '.join(files)}, drawn {order}; what none covers is "
-        f"{classes.names[0]!r}.",
+        f"{ground}.",
         *classes.notes(),
         *without_unannotated(contents, used, "an entry"),
     ]
@@ -128,6 +132,7 @@ def _samples(
             label_path=contents.path(path),
             regions=packed(regions.get(image["id"], ())),
             size=size,
+            ground=classes.ground,
         )
 
 

@@ -3,8 +3,8 @@
 Polygons, rectangles, circles, lines, line strips, points and masks are drawn as
 labelme draws them, in the order of the file, later ones on top; a group is several
 shapes of one thing, which makes no difference to its class. `__ignore__` is void,
-`_background_` is class 0. Classes: labels.txt if it is there, else the labels found, by
-the alphabet.
+`_background_` is class 0. Classes: classes.json or labels.txt if it is there, else the
+labels found, by the alphabet.
 A picture that is embedded in its JSON file need not lie beside it.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from deeplab_tf.data.conversion import classes_file
 from deeplab_tf.data.conversion.class_tables import Classes, find_table
 from deeplab_tf.data.conversion.contents import Contents
 from deeplab_tf.data.conversion.reading import (
@@ -59,10 +60,9 @@ def read(contents: Contents) -> Reading:
     files = dict(_facts(contents))
     labels = {label for facts in files.values() for label in facts.labels}
     classes, by = _classes(contents, labels)
-    numbers = tuple(classes.numbers.items())
     splits: dict[str, list[LabelmeSample]] = {}
     for path, facts in files.items():
-        sample = _sample(contents, path, facts, numbers)
+        sample = _sample(contents, path, facts, classes)
         splits.setdefault(_split(path), []).append(sample)
     used = [sample.image_path for samples in splits.values() for sample in samples]
     notes = [by, *classes.notes(), *without_unannotated(contents, used, "a JSON file")]
@@ -107,6 +107,9 @@ def _split(path: str) -> str:
 
 def _classes(contents: Contents, found: set[str]) -> tuple[Classes, str]:
     """The classes, and by what they are known."""
+    if classes_file.FILE_NAME in contents.files:
+        by = f"classes by {classes_file.FILE_NAME}."
+        return Classes.for_regions(contents, sorted(found)), by
     table = find_table(contents)
     if table is None or table.colors:
         return Classes.with_background(sorted(found)), "classes by the labels found."
@@ -118,7 +121,7 @@ def _classes(contents: Contents, found: set[str]) -> tuple[Classes, str]:
 
 
 def _sample(
-    contents: Contents, path: str, facts: _Facts, numbers: tuple[tuple[str, int], ...]
+    contents: Contents, path: str, facts: _Facts, classes: Classes
 ) -> "LabelmeSample":
     named, folder = facts.image_path, os.path.dirname(path)
     beside = os.path.normpath(os.path.join(folder, named.replace("\\", "/")))
@@ -128,7 +131,8 @@ def _sample(
         name=example_name(path),
         image_path=contents.path(image or beside),
         label_path=contents.path(path),
-        numbers=numbers,
+        numbers=tuple(classes.numbers.items()),
+        ground=classes.ground,
         is_embedded=image is None and facts.is_embedded,
     )
 
@@ -139,10 +143,12 @@ class LabelmeSample(FileSample):
 
     Attributes:
       numbers: the class of each label.
+      ground: label of what no shape covers.
       is_embedded: whether the picture is in the JSON file alone.
     """
 
     numbers: tuple[tuple[str, int], ...]
+    ground: int = 0
     is_embedded: bool = False
 
     def image(self) -> Content:
@@ -158,7 +164,8 @@ class LabelmeSample(FileSample):
         if not all(size):
             size = image_size(self.image_path)
         regions = [_region(shape, dict(self.numbers)) for shape in content["shapes"]]
-        return draw(regions, (int(size[0]), int(size[1])), self.label_name)
+        size = int(size[0]), int(size[1])
+        return draw(regions, size, self.label_name, self.ground)
 
     def _content(self) -> Json:
         data = FileSample.label(self)
