@@ -225,6 +225,37 @@ def test_new_atrous_branches_begin_without_weight(run, tmp_path):
     np.testing.assert_allclose(logits, want, atol=1e-5 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("separable", [True, False])
+def test_a_new_decoder_begins_by_passing_its_map_on(run, tmp_path, separable):
+    old, config, info = fresh(run, settings={"model.decoder_strides": ()})
+    tiny_run.randomize(old)
+    old.save(tmp_path / "old.keras")
+    settings = {
+        "model.decoder_strides": (8, 4),
+        "model.decoder_channels": config.model.aspp_channels,
+        "model.decoder_separable": separable,
+    }
+    model, config, info = fresh(run, settings=settings)
+    source = str(tmp_path / "old.keras")
+    listing = initialization.initialize(model, source, config, info)
+    assert "decoder.stride_4.conv_2" in str(listing)
+    picture = np.float32(tiny_run.pictures(65, 80))
+    logits, want = (np.asarray(m(picture, training=False)) for m in (model, old))
+    np.testing.assert_allclose(logits, want, atol=1e-4 * np.abs(want).max())
+
+
+def test_a_narrower_decoder_keeps_its_random_kernels(run, tmp_path):
+    old, config, info = fresh(run, settings={"model.decoder_strides": ()})
+    old.save(tmp_path / "old.keras")
+    narrow = {
+        "model.decoder_strides": (4,),
+        "model.decoder_channels": config.model.aspp_channels // 2,
+    }
+    model, config, info = fresh(run, settings=narrow)
+    source = str(tmp_path / "old.keras")
+    assert not initialization.initialize(model, source, config, info).adapted
+
+
 def test_branches_are_not_mistaken_for_others(run, tmp_path):
     """Without the image's mean the first inputs are other ones."""
     alone = {"model.atrous_rates": (), "model.image_pooling": False}

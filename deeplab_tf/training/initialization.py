@@ -1,6 +1,7 @@
 """Starts a run from other weights: what fits is loaded, and what was not is told."""
 
 import dataclasses
+import math
 import sys
 from collections.abc import Iterable, Mapping
 
@@ -12,9 +13,13 @@ from deeplab_tf.config import Config
 from deeplab_tf.data import reading
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
-from deeplab_tf.network import backbones
+from deeplab_tf.network import backbones, decoder
 from deeplab_tf.network.context import aspp
-from deeplab_tf.network.deeplab import build_model, fit_input_channels
+from deeplab_tf.network.deeplab import (
+    HEAD_EPSILON,
+    build_model,
+    fit_input_channels,
+)
 from deeplab_tf.network.quantized import quantize
 from deeplab_tf.runs import Run
 from deeplab_tf.training.weight_sources import Source, read_source
@@ -92,7 +97,9 @@ def initialize(
     The backbone must fit whole, but for the number of input channels, to which its
     first kernel is adapted. Of the rest each variable of the same path and shape is
     taken. Atrous branches that the source lacks begin without weight: the first output
-    of the ASPP is the source's. The classifier is taken where the classes are the same.
+    of the ASPP is the source's. A decoder that the source lacks begins by passing on
+    the map that it is given, so that with batch norm frozen the whole network's first
+    output is the source's. The classifier is taken where the classes are the same.
 
     Args:
       model: of `config.model`; changed in place.
@@ -108,6 +115,8 @@ def initialize(
     values, adapted = _fit_first_kernel(model, other.values)
     values, widened = _fit_projection(model, values)
     adapted |= widened
+    values, passing = _pass_through_decoder(model, values)
+    adapted |= passing
     skipped = {
         variable.path: reason
         for variable in model.weights
@@ -168,6 +177,48 @@ def _fit_projection(
         return values, {}
     fitted = np.pad(fitted, ((0, 0), (0, 0), (0, new), (0, 0)))
     return {**values, path: fitted}, {path: f"{new} inputs of new branches begin at 0"}
+
+
+def _pass_through_decoder(
+    model: keras.Model, values: Mapping[str, np.ndarray]
+) -> tuple[Mapping[str, np.ndarray], dict[str, str]]:
+    """The values with kernels for a new decoder that repeat its first input channels.
+
+    These are the context's. Where the decoder is narrower it could not repeat them,
+    nor behind group norm: it keeps its random kernels. Also tells of the change:
+    path -> how.
+    """
+    ours = {variable.path: tuple(variable.shape) for variable in model.weights}
+    kernels = [
+        path
+        for path in ours
+        if path.startswith(f"{decoder.NAME}.")
+        and path.endswith("/kernel")
+        and ".low_level" not in path
+    ]
+    width = values.get(f"{aspp.NAME}.projection/kernel", np.zeros(0)).shape[-1]
+    grouped = any(".group_norm/" in path for path in ours)
+    has_decoder = any(path.startswith(f"{decoder.NAME}.") for path in values)
+    widths = {
+        ours[path][-1] for path in kernels if not path.endswith("depthwise/kernel")
+    }
+    if has_decoder or grouped or widths != {width}:
+        return values, {}
+    passing = {path: _passing(ours[path]) for path in kernels}
+    return {**values, **passing}, dict.fromkeys(kernels, "passes its input on at first")
+
+
+def _passing(shape: tuple[int, ...]) -> np.ndarray:
+    """A kernel [h, w, C, D], or depthwise [h, w, C, 1], that repeats what it can.
+
+    The batch norm behind it, which is fresh, divides by the root of 1 + epsilon.
+    """
+    height, width, inputs, outputs = shape
+    kernel = np.zeros(shape, np.float32)
+    depthwise = outputs == 1
+    same = np.ones([inputs, 1]) if depthwise else np.eye(inputs, outputs)
+    kernel[height // 2, width // 2] = same * math.sqrt(1.0 + HEAD_EPSILON)
+    return kernel
 
 
 def _misfit(
