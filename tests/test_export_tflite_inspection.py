@@ -66,7 +66,7 @@ def test_metadata_by_the_numbers_of_the_schema():
     assert [model.text(slot) for slot in (0, 2, 7)] == [
         "DeepLab shapes",
         "1.2",
-        "1.0.1",
+        "1.5.0",
     ]
     first, second = model.tables(3)
     (picture,), (scores,) = first.tables(2), second.tables(3)
@@ -79,6 +79,22 @@ def test_metadata_by_the_numbers_of_the_schema():
     tensor_axis_labels = 2
     assert (labels.text(0), labels.byte(2)) == ("labels.txt", tensor_axis_labels)
     assert [file.text(0) for file in model.tables(6)] == ["run.json", "colors.txt"]
+
+
+@pytest.mark.parametrize(
+    ("output_type", "activation"), [("logits", 2), ("probabilities", 0), ("labels", -1)]
+)
+def test_what_a_segmenter_does_with_the_output(output_type, activation):
+    (custom,) = Reader.root(metadata(output_type=output_type)).tables(3)[0].tables(9)
+    assert custom.text(0) == "SEGMENTER_METADATA"
+    start, length = custom.Vector(custom.Offset(6)), custom.VectorLen(custom.Offset(6))
+    content = custom.Bytes[start : start + length]
+    assert content[4:8] == b"V001"
+    options = Reader.root(content)
+    given = options.byte(0) if options.Offset(4) else 0
+    assert np.uint8(given).astype(np.int8) == activation
+    # From the end, by which flatbuffers are aligned.
+    assert (len(custom.Bytes) - start) % 16 == 0
 
 
 def test_values_of_labels_are_classes():

@@ -14,7 +14,7 @@ from deeplab_tf.data import reading
 from deeplab_tf.errors import UserError
 from deeplab_tf.export import contract
 from deeplab_tf.export.agreement import Agreement, Example, compare
-from deeplab_tf.export.tflite import inspection
+from deeplab_tf.export.tflite import inspection, mediapipe
 from deeplab_tf.files import Json
 from deeplab_tf.inference import exported, timing
 from deeplab_tf.inference.exported import Export
@@ -72,6 +72,8 @@ def describe(report: Json) -> str:
         f"{speed['peak_memory_bytes'] / 1e6:.0f} MB"
         for speed in report["speed"]
     ]
+    if name.endswith(".tflite"):
+        lines.append(f"  {mediapipe.describe(report['mediapipe'])}")
     return "\n".join([*lines, f"  Report: {name}.proof.json"])
 
 
@@ -143,6 +145,8 @@ def report(
         ],
     }
     if export.format == "TFLite":
-        kinds = inspection.operations(export.path.read_bytes())
+        content = export.path.read_bytes()
+        kinds = inspection.operations(content)
         result["operations"] = [dataclasses.asdict(kind) for kind in kinds]
+        result["mediapipe"] = mediapipe.obstacles(content)
     return result

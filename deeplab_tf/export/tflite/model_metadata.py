@@ -1,7 +1,8 @@
 """The model metadata that LiteRT's and MediaPipe's tools read, as a flatbuffer.
 
-Written by hand, for its package has no release for current Pythons. Source of the
-layout: tflite-support, metadata_schema.fbs, version 1.0.1 of the fields used here.
+Written by hand: tflite-support, whose writer it was, has no release for current
+Pythons, and MediaPipe's needs MediaPipe. Source of the layout: MediaPipe,
+tasks/metadata, metadata_schema.fbs 1.5.0 and image_segmenter_metadata_schema.fbs.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,13 @@ _IDENTIFIER = b"M001"
 _DESCRIPTIONS, _AXIS_LABELS, _VALUE_LABELS = np.int8(1), np.int8(2), np.int8(3)
 _FEATURE, _IMAGE = np.uint8(1), np.uint8(2)  # union ContentProperties
 _RGB, _GRAYSCALE = np.int8(1), np.int8(2)  # ColorSpaceType
+# Activation: what MediaPipe's ImageSegmenter does with the output. Labels it would take
+# for scores without a word; at a number that means nothing it refuses the file.
+_ACTIVATIONS = {
+    "logits": np.int8(2),
+    "probabilities": np.int8(0),
+    "labels": np.int8(-1),
+}
 
 # A table is the list of its fields in the order of the schema; a union takes two, its
 # kind and its value. None: not given.
@@ -40,7 +48,12 @@ def describe(
     """
     labels_kind = _VALUE_LABELS if output_type == "labels" else _AXIS_LABELS
     labels_file = [LABELS_FILE, "The classes, one a line.", labels_kind]
-    subgraph = [None, None, [_input(channels)], [_output(output_type, labels_file)]]
+    segmenter = _finish([_ACTIVATIONS[output_type]], b"V001")
+    subgraph = [
+        *[None, None, [_input(channels)], [_output(output_type, labels_file)]],
+        *[None] * 5,
+        [["SEGMENTER_METADATA", segmenter]],
+    ]
     files = [
         [RUN_FILE, "The run: settings, data set, provenance.", _DESCRIPTIONS],
         [COLORS_FILE, "Red, green and blue of each class.", _DESCRIPTIONS],
@@ -54,10 +67,14 @@ def describe(
         None,
         None,
         files,
-        "1.0.1",
+        "1.5.0",
     ]
+    return _finish(model, _IDENTIFIER)
+
+
+def _finish(root: Table, identifier: bytes) -> bytes:
     builder = flatbuffers.Builder()
-    builder.Finish(_write(builder, model), file_identifier=_IDENTIFIER)
+    builder.Finish(_write(builder, root), file_identifier=identifier)
     return bytes(builder.Output())
 
 
@@ -85,10 +102,17 @@ def _floats(*values: float) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-def _write(builder: flatbuffers.Builder, value: str | np.ndarray | Table) -> int:
+def _write(
+    builder: flatbuffers.Builder, value: str | bytes | np.ndarray | Table
+) -> int:
     """Writes a string, vector or table; returns its place in the buffer."""
     if isinstance(value, str):
         return builder.CreateString(value)
+    if isinstance(value, bytes):  # a flatbuffer in the flatbuffer, so aligned
+        builder.StartVector(1, len(value), 16)
+        for byte in reversed(value):
+            builder.PrependByte(byte)
+        return builder.EndVector()
     if isinstance(value, np.ndarray):
         return builder.CreateNumpyVector(value)
     if value and all(isinstance(item, list) for item in value):
