@@ -303,6 +303,26 @@ def test_bfloat16_trains_close_to_float32():
     np.testing.assert_allclose(half, full, rtol=0.02)
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_classifiers_bias_counts_every_pixel(policy):
+    """A sum over 8,450 cells in bfloat16 ends at 256 times what is added."""
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = few_layers(dropout=0.0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    network.get_layer("logits").kernel.assign(
+        tf.zeros_like(network.get_layer("logits").kernel)
+    )
+    images = pictures(2, 257, 257, 3)
+    labels = tf.ones(images.shape[:3], tf.int32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(cross_entropy(network, images, labels, True))
+    gradient = tape.gradient(loss, network.get_layer("logits").bias.value)
+    # Of even odds: what is predicted less what is there, on average.
+    np.testing.assert_allclose(gradient, [0.2, -0.8, 0.2, 0.2, 0.2], atol=1e-3)
+
+
 def test_frozen_batch_norm_keeps_its_statistics_and_trains_the_rest():
     network = few_layers(freeze_batch_norm=True)
     before = {weight.path: weight.numpy() for weight in network.weights}

@@ -66,8 +66,14 @@ def build_model(
         _freeze(image, features.low_level[frozen_stride])
     x = context.MODULES[model.context](features.high_level, model, head)
     x = decoder.build(x, features.low_level, model, head)
+    # In float32: bfloat16 sums the bias' gradient over all pixels in 8 bits, where
+    # most of them are lost, those of rare classes first.
     classifier = keras.layers.Conv2D(
-        num_classes, 1, kernel_initializer=blocks.initializer(0.01), name="logits"
+        num_classes,
+        1,
+        kernel_initializer=blocks.initializer(0.01),
+        dtype="float32",
+        name="logits",
     )
     logits = ResizeLike(name="logits.resize", dtype="float32")([classifier(x), picture])
     logits = CutLike(name="logits.cut", dtype="float32")([logits, image])
