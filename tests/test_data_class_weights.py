@@ -23,6 +23,12 @@ def test_inverse_gives_every_class_the_same_total_weight():
     np.testing.assert_allclose(found, [250, 250, 0, 250, 250])
 
 
+def test_inverse_root_gives_a_class_a_total_that_grows_as_the_root_of_its_pixels():
+    found = weights("inverse_root") * COUNTS
+    roots = np.sqrt(COUNTS)
+    np.testing.assert_allclose(found, 1000 * roots / sum(roots))
+
+
 def test_median_frequency_gives_the_middle_class_weight_1():
     np.testing.assert_allclose(
         weights("median_frequency"), [130 / 700, 130 / 40, 1, 130 / 200, 130 / 60]
@@ -42,7 +48,7 @@ def test_effective_number_is_that_of_cui():
     np.testing.assert_allclose(weights("effective_number")[[0, 1, 3, 4]], expected)
 
 
-@pytest.mark.parametrize("scheme", ["inverse", "effective_number"])
+@pytest.mark.parametrize("scheme", ["inverse", "inverse_root", "effective_number"])
 @pytest.mark.parametrize("counts", [COUNTS, (1, 1, 1, 1, 1), (9**12, 1, 0, 0, 7)])
 def test_the_mean_weight_of_a_pixel_is_1(scheme, counts):
     found = weights(scheme, counts)

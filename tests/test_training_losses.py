@@ -341,7 +341,12 @@ def test_each_term_compiles_with_static_shapes(name, settings):
 OTHERS = {
     "terms": [f"0.5*{name}" for name in LOSSES],
     "class_weights": [(1.0, 0.5, 3.0)],
-    "class_weighting": ["inverse", "median_frequency", "effective_number"],
+    "class_weighting": [
+        "inverse",
+        "inverse_root",
+        "median_frequency",
+        "effective_number",
+    ],
     "top_k": [0.25],
     "top_k_ramp": [0.5],
     "label_smoothing": [0.1],

@@ -32,7 +32,12 @@ VALUES = {
     "augment.mixing_probability": [1.0],
     "loss.terms": ["cross_entropy,0.5*lovasz,dice", "focal,boundary"],
     "loss.class_weights": [(1.0, 2.0, 0.5)],
-    "loss.class_weighting": ["inverse", "median_frequency", "effective_number"],
+    "loss.class_weighting": [
+        "inverse",
+        "inverse_root",
+        "median_frequency",
+        "effective_number",
+    ],
     "loss.top_k": [0.25],
     "loss.top_k_ramp": [0.5],
     "loss.label_smoothing": [0.1],

@@ -86,7 +86,7 @@ class Loss:
         "of dataset.json; empty: class_weighting makes them.",
     )
     class_weighting: Literal[
-        "none", "inverse", "median_frequency", "effective_number"
+        "none", "inverse", "inverse_root", "median_frequency", "effective_number"
     ] = leaf("none", "Class weights from the pixel counts in dataset.json.", main=True)
     top_k: Annotated[float, Field(gt=0, le=1)] = leaf(
         1.0, "Share of each picture's pixels whose cross entropy is kept, the largest."
