@@ -20,6 +20,7 @@ COMMANDS = {
     "eval": ("eval", "mIoU, boundaries and calibration of a run or an export"),
     "vis": ("vis", "masks and overlays of images or films"),
     "suggest": ("suggest", "the images that are worth labelling next, pre-labelled"),
+    "review": ("review", "a page of labels that may be wrong, to decide on"),
     "report": ("report", "a page about a run, or several side by side"),
     "explore": ("explore", "what accuracy costs: strides, scales, flip"),
     "export": ("commands.export", "SavedModel, TFLite, ONNX or .keras of a run"),

@@ -15,6 +15,7 @@ KINDS = [
     options.EvaluateOptions,
     options.DrawOptions,
     options.SuggestOptions,
+    options.ReviewOptions,
     options.ExploreOptions,
     options.ReportOptions,
     options.SavedModelOptions,

@@ -6,6 +6,7 @@ from scipy import stats
 from scipy.spatial import distance
 from scipy.special import softmax
 
+from deeplab_tf.config.options import SELECTIONS, UNCERTAINTIES
 from deeplab_tf.labelling import selection
 
 NONE = np.zeros((0, 5))
@@ -124,3 +125,8 @@ def test_a_picture_is_as_uncertain_as_its_worst_regions():
     assert selection.of_picture(block) == 1
     assert selection.of_picture(lines) == 1 / 4
     assert selection.of_picture(np.full((1, 3), 0.5)) == 0.5
+
+
+def test_each_choice_of_the_options_is_there():
+    assert {*selection.METHODS} == {*SELECTIONS}
+    assert {*selection.MEASURES} == {*UNCERTAINTIES}

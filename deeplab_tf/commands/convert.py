@@ -3,6 +3,7 @@
   python datasets/convert.py --source_dir=DIR --output_dir=OUT
   python datasets/convert.py --dataset=voc2012 --source_dir=VOCdevkit --output_dir=OUT
   python datasets/convert.py --source_dir=DIR --audit_only
+  python datasets/convert.py --source_dir=DIR --output_dir=OUT --decisions=FILE
   python datasets/convert.py --verify --output_dir=OUT
 
 What DIR is, it finds out itself and says: folders of pictures and masks, a list or
@@ -59,6 +60,9 @@ def define_flags() -> None:
     flags.DEFINE_boolean(
         "skip_bad", False, "Leave bad examples out and list them in skipped.jsonl."
     )
+    flags.DEFINE_multi_string(
+        "decisions", [], "A file that review's page saved; repeat it for several."
+    )
     flags.DEFINE_boolean(
         "verify", False, "Read all of --output_dir again and compare with dataset.json."
     )
@@ -82,6 +86,7 @@ def main(options: list[str]) -> None:
         workers=FLAGS.workers,
         skip_bad=FLAGS.skip_bad,
         audit_only=FLAGS.audit_only,
+        decisions=FLAGS.decisions,
         beam_flags=FLAGS.beam_flags if FLAGS.runner == "beam" else None,
         **{name: FLAGS[name].value for name in options if FLAGS[name].present},
     )

@@ -34,6 +34,8 @@ Benchmark = Literal["cityscapes", "voc2012", "ade20k"]
 Uncertainty = Literal["entropy", "margin", "least_confidence"]
 Selection = Literal["k_center", "k_means", "uncertainty"]
 DRAWINGS: tuple[str, ...] = typing.get_args(Drawing)
+SELECTIONS: tuple[str, ...] = typing.get_args(Selection)
+UNCERTAINTIES: tuple[str, ...] = typing.get_args(Uncertainty)
 SUBMISSIONS: tuple[str, ...] = typing.get_args(Benchmark)
 MIN_TILE = 65
 MIN_INPUT = 33
@@ -121,6 +123,16 @@ class SuggestOptions(PredictOptions):
     tolerance: NonNegativeFloat = leaf(
         2.0, "Pixels by which edges of pre-labels may be off, for fewer corners."
     )
+
+
+@checked
+class ReviewOptions(PredictOptions):
+    """Whose labels are looked through, and how much is shown."""
+
+    split: Text = leaf(None, "Split; none: the run's data.train_split.")
+    count: PositiveInt = leaf(200, "Suspected regions on the page.")
+    least: PositiveInt = leaf(25, "Pixels of the smallest region.")
+    output: Text = leaf(None, "Folder to write; none: RUN/review/<split>.")
 
 
 @checked

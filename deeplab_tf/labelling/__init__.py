@@ -1,1 +1,1 @@
-"""What to label next: uncertainty, selection, and labels to begin with."""
+"""What to label next, and what to label again: selection, pre-labels, suspects."""

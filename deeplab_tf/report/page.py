@@ -1,16 +1,21 @@
 """The frame of the pages: templates that Jinja2 fills in, all values escaped.
 
-Nothing is loaded from elsewhere and no script runs, which the frame's policy forbids
-the browser, so a file can be mailed, opened from a disk, printed and read on a phone.
+Nothing is loaded from elsewhere and no script runs but one that the page was written
+with, which the frame's policy tells the browser, so a file can be mailed, opened from a
+disk, printed and read on a phone.
 """
 
 import base64
+import dataclasses
 import functools
+import hashlib
+import importlib.resources
 import io
 import math
 from collections.abc import Sequence
 
 import jinja2
+import markupsafe
 import numpy as np
 from PIL import Image
 
@@ -22,6 +27,27 @@ _NOTHING = "\N{EM DASH}"
 def render(template: str, **values: object) -> str:
     """Fills in a file of the templates folder; what is missing raises an error."""
     return _environment().get_template(template).render(values) + "\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Script:
+    """A script of the page.
+
+    Attributes:
+      text: as it stands in the page.
+      digest: by which the page's policy names it.
+    """
+
+    text: markupsafe.Markup
+    digest: str
+
+
+def script(name: str) -> Script:
+    """A script of the templates folder, for `render(..., script=...)`."""
+    folder = importlib.resources.files("deeplab_tf.report") / "templates"
+    text = f"\n{(folder / name).read_text(encoding='utf-8')}"
+    digest = hashlib.sha256(text.encode()).digest()
+    return Script(markupsafe.Markup(text), base64.b64encode(digest).decode())
 
 
 def jpeg(pixels: np.ndarray | Image.Image) -> str:

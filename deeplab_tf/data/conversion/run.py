@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from deeplab_tf import files
 from deeplab_tf.data import dataset_info, sources
+from deeplab_tf.data.conversion import decisions as decided
 from deeplab_tf.data.conversion.audit import Audit
 from deeplab_tf.data.conversion.beam import run_beam
 from deeplab_tf.data.conversion.output import Execute, Output
@@ -38,6 +39,7 @@ def convert(
     workers: int = 0,
     skip_bad: bool = False,
     audit_only: bool = False,
+    decisions: Sequence[str] = (),
     beam_flags: Sequence[str] | None = None,
     **options: object,
 ) -> DatasetInfo:
@@ -50,13 +52,13 @@ def convert(
       output_dir: for the shards; with `audit_only` for audit.json alone, if given.
       dataset: what the folder is; "auto": it tells itself.
       splits: those to convert; none: all usual ones.
-      val_fraction: share of the examples that becomes val where there are no splits,
-        in [0, 1); None: 0.2.
+      val_fraction: in [0, 1), becomes val where there are no splits; None: 0.2.
       unlabelled: splits whose labels are not used.
       num_shards: of each split; 0: by its length.
       workers: processes; 0: one for each CPU.
       skip_bad: leave bad examples out and list them in skipped.jsonl.
       audit_only: check and report; write no shards.
+      decisions: files that the page of `review` saved.
       beam_flags: run by Apache Beam with these options instead of processes here.
       **options: the source's own, as annotations="stuff" of coco.
 
@@ -64,11 +66,10 @@ def convert(
       The data set's facts, as dataset.json has them; without splits if none is written.
 
     Raises:
-      UserError: the folder is not understood, or an example is bad.
+      UserError: folder or decisions are not understood, or an example is bad.
 
     Example:
-      >>> from deeplab_tf.data.conversion import convert
-      >>> info = convert("my_pictures", "my_shards", val_fraction=0.1)
+      >>> info = data.conversion.convert("my_pictures", "out", val_fraction=0.1)
       >>> info.class_names
       ('background', 'road', 'car')
     """
@@ -81,7 +82,7 @@ def convert(
     output = Output(pathlib.Path(output_dir))
     if not audit_only and output.is_finished():
         return dataset_info.load(output.folder)
-    shards = _plan(source, splits, num_shards)
+    shards = _plan(source, splits, num_shards, decisions)
     execute = _executor(workers, beam_flags)
     if audit_only:
         return _audit_only(shards, output.folder if output_dir else None, execute)
@@ -147,14 +148,18 @@ def verify(folder: Path, workers: int = 0) -> None:
 
 
 def _plan(
-    source: sources.Source, splits: Sequence[str], num_shards: int
+    source: sources.Source,
+    splits: Sequence[str],
+    num_shards: int,
+    decisions: Sequence[str],
 ) -> list[Shard]:
     info = source.info()
     for split in splits:
         if list(splits).count(split) > 1:
             raise UserError(f"split {split!r} is given twice; give it once.")
-    samples = {split: source.samples(split) for split in splits or source.splits()}
-    print(_summary(source, info, samples))
+    found = {split: source.samples(split) for split in splits or source.splits()}
+    samples, notes = decided.apply(found, info, decisions)
+    print(_summary(source, info, samples, [*source.notes(), *notes]))
     shards: list[Shard] = []
     for split, members in samples.items():
         usual = max(_MIN_SHARDS, -(-len(members) // _EXAMPLES_PER_SHARD))
@@ -163,7 +168,10 @@ def _plan(
 
 
 def _summary(
-    source: sources.Source, info: DatasetInfo, samples: dict[str, list[Sample]]
+    source: sources.Source,
+    info: DatasetInfo,
+    samples: dict[str, list[Sample]],
+    notes: Sequence[str],
 ) -> str:
     """What the folder was taken for: classes, colours, splits, three pairs."""
     where = f"{source.source_dir}: " if source.source_dir else ""
@@ -185,7 +193,7 @@ def _summary(
             f"splits: {counts}",
             "for example:",
             *(f"  {pair_of(sample)}" for sample in first),
-            *(f"note: {note}" for note in source.notes()),
+            *(f"note: {note}" for note in notes),
             "",
         ]
     )
