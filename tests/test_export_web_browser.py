@@ -4,6 +4,7 @@ Needs npm with its registry, Chromium with its driver, and selenium ([dev]).
 """
 
 import base64
+import contextlib
 import functools
 import http.server
 import io
@@ -71,13 +72,28 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def address(site):
-    handler = functools.partial(Quiet, directory=str(site))
+class Isolating(Quiet):
+    """Sends what a browser wants to see before it gives threads."""
+
+    def end_headers(self):
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+
+@contextlib.contextmanager
+def served(site, kind):
+    handler = functools.partial(kind, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    with served(site, Quiet) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -153,13 +169,11 @@ def errors(browser):
     return [one for one in browser.get_log("browser") if one["level"] == "SEVERE"]
 
 
-def requests_elsewhere(netlog, address):
-    """Addresses that the page or its worker asked for on other servers."""
-    found = set()
-    for event in json.loads(netlog.read_text())["events"]:
-        asked = event.get("params", {})
-        if asked.get("initiator") == address and not asked["url"].startswith(address):
-            found.add(asked["url"])
+def requests(netlog, address):
+    """Addresses that the page and its worker asked for."""
+    events = json.loads(netlog.read_text())["events"]
+    asked = [event.get("params", {}) for event in events]
+    found = {one["url"] for one in asked if one.get("initiator") == address}
     return {url for url in found if not url.startswith(("blob:", "data:"))}
 
 
@@ -179,30 +193,41 @@ def make_pictures(folder):
         yield path
 
 
-def test_labels_are_those_of_keras_and_nothing_is_asked_elsewhere(
-    run, address, start, tmp_path
-):
+def expected_labels(run, paths):
+    """Keras' labels of each picture, fitted as an export of this size sees it."""
     model = runs.load_model(run)
     fill = exported.border(run.to_dict(), 3)
-    browser, downloads, netlog = start()
-    open_page(browser, address)
-    equal = []
-    for path in make_pictures(tmp_path):
-        show(browser, path)
-        mask = downloaded(browser, downloads, f"{path.stem}_mask.png")
+    for path in paths:
         picture = images.read(path, 3)
         fitted, box = exported.fit(picture, SIZE, fill)
         logits = np.asarray(model(np.float32(fitted), training=False))
-        expected = exported.restore(logits.argmax(-1)[0][box], picture.shape[:2])
-        assert mask.mode == "P"
-        assert len(np.unique(expected)) > 1
-        equal.append(np.asarray(mask) == expected)
+        yield exported.restore(logits.argmax(-1)[0][box], picture.shape[:2])
+
+
+@pytest.mark.parametrize("kind", [Quiet, Isolating])
+def test_labels_are_those_of_keras_and_nothing_is_asked_elsewhere(
+    run, site, start, tmp_path, kind
+):
+    paths = list(make_pictures(tmp_path))
+    browser, downloads, netlog = start()
+    equal = []
+    with served(site, kind) as address:
+        open_page(browser, address)
+        for path, expected in zip(paths, expected_labels(run, paths), strict=True):
+            show(browser, path)
+            mask = downloaded(browser, downloads, f"{path.stem}_mask.png")
+            assert mask.mode == "P"
+            assert len(np.unique(expected)) > 1
+            equal.append(np.asarray(mask) == expected)
+        assert ("threads" in find(browser, "facts").text) == (kind is Isolating)
+        assert errors(browser) == []
+        browser.quit()
     colors = np.reshape(mask.getpalette()[: 3 * run.info.num_classes], (-1, 3))
     assert colors.tolist() == [list(color) for color in run.info.colormap]
     assert np.concatenate([one.ravel() for one in equal]).mean() >= 0.999
-    assert errors(browser) == []
-    browser.quit()
-    assert requests_elsewhere(netlog, address) == set()
+    asked = requests(netlog, address)
+    assert f"{address}/model.tflite" in asked  # so the worker's are among them
+    assert [url for url in asked if not url.startswith(address)] == []
 
 
 def test_the_keyboard_switches_classes_and_opacity(run, address, opened, tmp_path):

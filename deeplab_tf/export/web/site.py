@@ -31,8 +31,13 @@ _UTILS = (
         "kQ=="
     ),
 )
-# One for browsers with relaxed SIMD, one for the others; the runtime chooses.
-_BUILDS = ("litert_wasm_internal", "litert_wasm_compat_internal")
+# With threads, for which the server must send two headers; without; and for browsers
+# without relaxed SIMD. The runtime chooses.
+_BUILDS = (
+    "litert_wasm_threaded_internal",
+    "litert_wasm_internal",
+    "litert_wasm_compat_internal",
+)
 _CHANNELS = 3
 
 

@@ -5,6 +5,7 @@ const LONGEST_SIDE = 1600; // of the picture on the page; a phone's canvas has l
 const $ = (id) => document.getElementById(id);
 const waiting = new Map(); // id of a request -> what to do with its answer
 let worker, settings, shown, stream;
+let turn = 0; // of what was asked for last; answers to what was before are not shown
 
 // --- The worker
 
@@ -69,15 +70,18 @@ function classLine({ name, color }, value) {
   return line;
 }
 
-function showShares(labels) {
+function showShares(name, labels) {
   const counts = new Uint32Array(256);
   for (const label of labels) counts[label]++;
+  const seen = [];
   [...$("classes").children].forEach((line, value) => {
     line.classList.toggle("absent", !counts[value]);
     const percent = (100 * counts[value]) / labels.length;
     const text = `${percent.toFixed(percent < 10 ? 1 : 0)} %`;
     line.querySelector("b").textContent = counts[value] ? text : "";
+    if (counts[value]) seen.push(`${settings.classes[value].name} ${text}`);
   });
+  $("picture").setAttribute("aria-label", `${name}: ${seen.join(", ")}`);
 }
 
 function switchAll(on) {
@@ -122,7 +126,7 @@ function paint() {
 function show(name, result) {
   shown = { name, result };
   paint();
-  showShares(result.labels);
+  showShares(name, result.labels);
   const [height, width] = result.size;
   const seen = result.box.join() === result.size.join()
     ? "" : `, shrunk to ${result.box[1]} × ${result.box[0]}`;
@@ -157,8 +161,9 @@ function thumbnail(bitmap, name) {
   return button;
 }
 
+// Adds files to the row of pictures, and shows the first of them.
 async function add(files) {
-  if (stream) stopCamera();
+  const added = [], wrong = [];
   for (const file of files) {
     try {
       const bitmap = await open(file);
@@ -166,24 +171,30 @@ async function add(files) {
       bitmap.close();
       button.addEventListener("click", () => look(file, button));
       $("chosen").append(button);
-      await look(file, button);
+      added.push([file, button]);
     } catch (error) {
-      say(error.message, true);
+      wrong.push(error.message);
     }
   }
+  if (added.length) await look(...added[0]);
+  if (wrong.length) say(wrong.join(" "), true);
 }
 
 async function look(file, button) {
   if (stream) stopCamera();
+  const own = ++turn;
   for (const other of $("chosen").children) {
     other.setAttribute("aria-pressed", String(other === button));
   }
   try {
     say(`${file.name}: the network runs ...`);
     const bitmap = await open(file);
+    if (turn !== own) return;
     $("overlay").hidden = true;
     draw(bitmap);
-    show(file.name, await segment(bitmap));
+    const result = await segment(bitmap);
+    if (turn !== own) return;
+    show(file.name, result);
     say("Ready.");
   } catch (error) {
     say(error.message, true);
@@ -214,12 +225,12 @@ async function startCamera() {
     await video.play();
     $("camera").textContent = "Stop the camera";
     say("The camera runs.");
-    const own = stream;
-    while (stream === own) {
+    const own = ++turn;
+    while (stream && turn === own) {
       const bitmap = await createImageBitmap(video);
       const drawn = await createImageBitmap(bitmap);
       const result = await segment(bitmap);
-      if (stream !== own) break;
+      if (!stream || turn !== own) break;
       draw(drawn);
       drawn.close();
       show("camera", result);

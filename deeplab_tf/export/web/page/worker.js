@@ -3,9 +3,12 @@
 importScripts("image.js");
 
 const base = new URL("./", location.href);
-// Where the runtime finds its .wasm file, and what of its log is worth a line.
+const threads = self.crossOriginIsolated;
+// Where the runtime finds its .wasm file and its threads their program, and what of its
+// log is worth a line.
 self.Module = {
   locateFile: (name) => new URL(`litert/${name}`, base).href,
+  mainScriptUrlOrBlob: new URL("litert/litert_wasm_threaded_internal.js", base).href,
   printErr: (line) => /^(INFO|WARNING|VERBOSE)/.test(line) || console.error(line),
 };
 
@@ -18,8 +21,13 @@ async function start() {
   const settings = await (await fetched("page.json")).json();
   const content = new Uint8Array(await (await fetched("model.tflite")).arrayBuffer());
   const litert = await import(new URL("litert/index.js", base).href);
-  await litert.loadLiteRt(new URL("litert/", base).href);
+  const runtime = new URL("litert/", base).href;
+  // A browser may give threads and lack what else they need: then without.
+  await litert.loadLiteRt(runtime, { threads })
+    .catch((error) => threads ? litert.loadLiteRt(runtime) : Promise.reject(error));
   const model = await litert.loadAndCompile(content, { accelerator: "wasm" });
+  const count = model.options.cpuOptions.numThreads ?? 1;
+  if (count > 1) settings.runtime += `, ${count} threads`;
   return { settings, litert, model };
 }
 
