@@ -101,6 +101,31 @@ def test_other_names_of_as_many_classes_keep_their_own_classifier(run):
     assert set(listing.skipped.values()) == {"the source has other classes"}
 
 
+def test_a_data_set_that_grew_keeps_its_classes_by_name(run, trained):
+    """In another order, and with one more, which begins as likely as the others."""
+    old = run.info.class_names
+    names = (old[2], "new", old[0], old[1])
+    info = DatasetInfo(name="grown", class_names=names)
+    model, config, info = fresh(run, info)
+    listing = initialization.initialize(model, str(run.path), config, info)
+    assert not listing.skipped
+    assert listing.adapted["logits/bias"] == "3 of 4 classes by name, new: new"
+    picture = np.float32(tiny_run.pictures(65, 80))
+    logits, want = (np.asarray(m(picture, training=False)) for m in (model, trained))
+    np.testing.assert_allclose(logits[..., [2, 3, 0]], want, atol=1e-5)
+    bias, kernel = (values(model)[f"logits/{part}"] for part in ("bias", "kernel"))
+    np.testing.assert_allclose(bias[1], bias[[0, 2, 3]].mean(), atol=1e-6)
+    assert 0 < np.abs(kernel[..., 1] - kernel[..., [0, 2, 3]].mean(-1)).max() < 0.03
+
+
+def test_few_classes_in_common_are_taken_for_others(run):
+    names = (run.info.class_names[0], "b", "c", "d")
+    info = DatasetInfo(name="others", class_names=names)
+    model, config, info = fresh(run, info)
+    listing = initialization.initialize(model, str(run.path), config, info)
+    assert set(listing.skipped) == {"logits/kernel", "logits/bias"}
+
+
 def released(run, tmp_path, names=lambda name: True):
     """A TF1 checkpoint of random values for the run's model; path and values."""
     model, config, _ = fresh(run)

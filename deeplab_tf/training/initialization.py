@@ -1,7 +1,6 @@
 """Starts a run from other weights: what fits is loaded, and what was not is told."""
 
 import dataclasses
-import math
 import sys
 from collections.abc import Iterable, Mapping
 
@@ -13,20 +12,15 @@ from deeplab_tf.config import Config
 from deeplab_tf.data import reading
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
-from deeplab_tf.network import backbones, decoder
-from deeplab_tf.network.context import aspp
-from deeplab_tf.network.deeplab import (
-    HEAD_EPSILON,
-    build_model,
-    fit_input_channels,
-)
+from deeplab_tf.network import backbones
+from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.network.quantized import quantize
 from deeplab_tf.runs import Run
+from deeplab_tf.training import weight_fitting
 from deeplab_tf.training.weight_sources import Source, read_source
 
 FILE_NAME = "initialization.json"
 _LISTED = 5  # names of variables in a message
-_CLASSIFIER = "logits/"
 _CALIBRATION_PICTURES = 128  # training crops whose maps give the ranges of int8
 
 
@@ -99,7 +93,8 @@ def initialize(
     taken. Atrous branches that the source lacks begin without weight: the first output
     of the ASPP is the source's. A decoder that the source lacks begins by passing on
     the map that it is given, so that with batch norm frozen the whole network's first
-    output is the source's. The classifier is taken where the classes are the same.
+    output is the source's. The classifier is taken where the classes are the same, or
+    most of them by their names.
 
     Args:
       model: of `config.model`; changed in place.
@@ -112,11 +107,7 @@ def initialize(
       UserError: there is no such source, or it has another backbone.
     """
     other = read_source(source, model, config)
-    values, adapted = _fit_first_kernel(model, other.values)
-    values, widened = _fit_projection(model, values)
-    adapted |= widened
-    values, passing = _pass_through_decoder(model, values)
-    adapted |= passing
+    values, adapted = weight_fitting.fit(model, other, info.class_names)
     skipped = {
         variable.path: reason
         for variable in model.weights
@@ -136,91 +127,6 @@ def initialize(
     )
 
 
-def _fit_first_kernel(
-    model: keras.Model, values: Mapping[str, np.ndarray]
-) -> tuple[Mapping[str, np.ndarray], dict[str, str]]:
-    """The values with the first kernel fitted to the model's input channels.
-
-    Also tells of the change: path -> how.
-    """
-    first = next(variable for variable in model.weights)
-    value, (height, width, channels, filters) = values.get(first.path), first.shape
-    if value is None or value.shape[2:] == (channels, filters) or value.ndim != 4:
-        return values, {}
-    if (value.shape[:2], value.shape[3]) != ((height, width), filters):
-        return values, {}
-    told = f"{value.shape[2]} input channels made to fit {channels}"
-    fitted = fit_input_channels(value, channels)
-    return {**values, first.path: fitted}, {first.path: told}
-
-
-def _fit_projection(
-    model: keras.Model, values: Mapping[str, np.ndarray]
-) -> tuple[Mapping[str, np.ndarray], dict[str, str]]:
-    """The values with zeros in the projection for atrous branches that are new.
-
-    Of a source without any, as the released MobileNetV2: its branches are the model's
-    first. Also tells of the change: path -> how.
-    """
-    ours = {variable.path: tuple(variable.shape) for variable in model.weights}
-    path, pooling = (
-        f"{aspp.NAME}.projection/kernel",
-        f"{aspp.NAME}.image_pooling/kernel",
-    )
-    has_branches = any(name.startswith(f"{aspp.NAME}.atrous_") for name in values)
-    if not {path} <= ours.keys() & values.keys() or has_branches:
-        return values, {}
-    fitted, (*window, inputs, outputs) = values[path], ours[path]
-    new = inputs - fitted.shape[2]
-    same = (*fitted.shape[:2], fitted.shape[3]) == (*window, outputs)
-    if not same or new <= 0 or (pooling in ours) != (pooling in values):
-        return values, {}
-    fitted = np.pad(fitted, ((0, 0), (0, 0), (0, new), (0, 0)))
-    return {**values, path: fitted}, {path: f"{new} inputs of new branches begin at 0"}
-
-
-def _pass_through_decoder(
-    model: keras.Model, values: Mapping[str, np.ndarray]
-) -> tuple[Mapping[str, np.ndarray], dict[str, str]]:
-    """The values with kernels for a new decoder that repeat its first input channels.
-
-    These are the context's. Where the decoder is narrower it could not repeat them,
-    nor behind group norm: it keeps its random kernels. Also tells of the change:
-    path -> how.
-    """
-    ours = {variable.path: tuple(variable.shape) for variable in model.weights}
-    kernels = [
-        path
-        for path in ours
-        if path.startswith(f"{decoder.NAME}.")
-        and path.endswith("/kernel")
-        and ".low_level" not in path
-    ]
-    width = values.get(f"{aspp.NAME}.projection/kernel", np.zeros(0)).shape[-1]
-    grouped = any(".group_norm/" in path for path in ours)
-    has_decoder = any(path.startswith(f"{decoder.NAME}.") for path in values)
-    widths = {
-        ours[path][-1] for path in kernels if not path.endswith("depthwise/kernel")
-    }
-    if has_decoder or grouped or widths != {width}:
-        return values, {}
-    passing = {path: _passing(ours[path]) for path in kernels}
-    return {**values, **passing}, dict.fromkeys(kernels, "passes its input on at first")
-
-
-def _passing(shape: tuple[int, ...]) -> np.ndarray:
-    """A kernel [h, w, C, D], or depthwise [h, w, C, 1], that repeats what it can.
-
-    The batch norm behind it, which is fresh, divides by the root of 1 + epsilon.
-    """
-    height, width, inputs, outputs = shape
-    kernel = np.zeros(shape, np.float32)
-    depthwise = outputs == 1
-    same = np.ones([inputs, 1]) if depthwise else np.eye(inputs, outputs)
-    kernel[height // 2, width // 2] = same * math.sqrt(1.0 + HEAD_EPSILON)
-    return kernel
-
-
 def _misfit(
     variable: keras.Variable,
     values: Mapping[str, np.ndarray],
@@ -231,10 +137,11 @@ def _misfit(
     if variable.path not in values:
         return "the source lacks them"
     theirs, ours = list(values[variable.path].shape), list(variable.shape)
-    if variable.path.startswith(_CLASSIFIER):
+    if variable.path.startswith(weight_fitting.CLASSIFIER):
         if theirs[-1] != ours[-1]:
             return f"the source has {theirs[-1]} classes instead of {ours[-1]}"
-        if their_classes and their_classes != our_classes:
+        known = weight_fitting.by_name(their_classes, our_classes)
+        if their_classes and their_classes != our_classes and not known:
             return "the source has other classes"
     if theirs != ours:
         return "their shapes differ"
