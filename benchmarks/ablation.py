@@ -1,4 +1,6 @@
-"""The claims of the paper, each as an experiment of equal budget and several seeds.
+"""Changes of a preset, each as an experiment of equal budget and several seeds.
+
+The claims of the paper, or what was tried for a recipe (benchmarks/ablation_rows.py).
 
 Examples:
   python benchmarks/ablation.py --output_dir=build/ablation
@@ -13,7 +15,6 @@ table and the chart are written, OUT/table.md and OUT/trimap.svg. Without
 """
 
 import argparse
-import dataclasses
 import itertools
 import json
 import os
@@ -27,6 +28,7 @@ from concurrent import futures
 from typing import Any
 
 import tqdm
+from ablation_rows import BASE, GROUPS, ROWS, Row
 
 from deeplab_tf import cli, files
 from deeplab_tf.config import Config, presets
@@ -35,72 +37,7 @@ from deeplab_tf.config.options import EvaluateOptions
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
-    """An experiment.
-
-    Attributes:
-      about: what it changes, in the table.
-      settings: that differ from the preset.
-      equal_time: as many steps as fit the minutes of the base, not its steps.
-    """
-
-    about: str
-    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    equal_time: bool = False
-
-
-BASE = "decoder"
 _RESULTS = "results.json"
-_PLAIN = {"model.aspp_separable": False, "model.decoder_separable": False}
-# Full width: the others have no multiplier.
-_WIDE = {"model.depth_multiplier": 1.0}
-_PAPER = {"model.depth_multiplier": 1.0, "model.backbone": "xception_41"}
-ROWS: Mapping[str, Row] = {
-    BASE: Row(about="decoder: tap at 4, 48 channels, two 3x3"),
-    "no_decoder": Row(
-        about="bilinear upsampling, no decoder",
-        settings={"model.decoder_strides": ()},
-    ),
-    "low_level_8": Row(
-        about="8 low-level channels", settings={"model.low_level_channels": 8}
-    ),
-    "low_level_96": Row(
-        about="96 low-level channels", settings={"model.low_level_channels": 96}
-    ),
-    "low_level_whole": Row(
-        about="low-level map whole, no 1x1", settings={"model.low_level_channels": 0}
-    ),
-    "one_3x3": Row(
-        about="one 3x3 in the decoder", settings={"model.decoder_convolutions": 1}
-    ),
-    "three_3x3": Row(
-        about="three 3x3 in the decoder", settings={"model.decoder_convolutions": 3}
-    ),
-    "two_taps": Row(
-        about="taps at 8 and 4", settings={"model.decoder_strides": (8, 4)}
-    ),
-    "ordinary": Row(about="ordinary convolutions in ASPP and decoder", settings=_PLAIN),
-    "no_image_feature": Row(
-        about="no image-level feature", settings={"model.image_pooling": False}
-    ),
-    "mobilenet_v2": Row(
-        about="MobileNetV2 of full width, equal time", settings=_WIDE, equal_time=True
-    ),
-    "resnet_18": Row(
-        about="ResNet-18, equal time",
-        settings={**_WIDE, "model.backbone": "resnet_18"},
-        equal_time=True,
-    ),
-    "xception_41": Row(
-        about="Xception-41 as released, equal time", settings=_PAPER, equal_time=True
-    ),
-    "xception_41_paper": Row(
-        about="Xception-41, ReLU after every depthwise, equal time",
-        settings={**_PAPER, "model.depthwise_activation": "paper"},
-        equal_time=True,
-    ),
-}
 # The base's weights, evaluated otherwise.
 EVALUATIONS: Mapping[str, Mapping[str, Any]] = {
     "stride_8": {"output_stride": 8},
@@ -184,7 +121,7 @@ def _arguments() -> argparse.Namespace:
     add("--output_dir", type=pathlib.Path, required=True)
     add("--dataset_dir", type=pathlib.Path, help="shards; default: made-up shapes")
     add("--preset", default="demo", help="the base of all rows")
-    add("--rows", default=",".join(ROWS), help="some of: %(default)s")
+    add("--rows", default="paper", help=f"paper, recipe, or some of {', '.join(ROWS)}")
     add("--seeds", type=int, default=3)
     add("--steps", type=int, help="instead of the preset's")
     add("--jobs", type=int, default=1, help="runs at once, each on its own cores")
@@ -192,7 +129,8 @@ def _arguments() -> argparse.Namespace:
     add("--seed", type=int, help=argparse.SUPPRESS)
     add("--cores", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    arguments.rows = arguments.rows.split(",")
+    named = arguments.rows
+    arguments.rows = list(GROUPS[named]) if named in GROUPS else named.split(",")
     if unknown := set(arguments.rows) - set(ROWS):
         parser.error(f"--rows: unknown {', '.join(sorted(unknown))}")
     return arguments

@@ -5,7 +5,7 @@ multiply-adds, with measured time and peak memory. A single scale other than 1 i
 another input size.
 
 Examples:
-  python -m deeplab_tf.explore --run_dir=runs/voc
+  python -m deeplab_tf.explore --run_dir=runs/voc --budget_ms=40
   python -m deeplab_tf.explore --run_dir=runs/voc --output_strides=8,16 \\
       --scales=1.0 --scales=0.5 --scales=0.75,1.0,1.25
 """
@@ -47,6 +47,8 @@ def main() -> None:
     with files.replacing(path.with_suffix(".html")) as temporary:
         temporary.write_text(exploration_page.render(points, title), encoding="utf-8")
     print(exploration.table(points))
+    if options.budget_ms:
+        print(exploration.advice(points, options.budget_ms))
     print(f"Written to {path} and {path.with_suffix('.html').name}")
 
 

@@ -12,12 +12,12 @@ from deeplab_tf.report import exploration
 from deeplab_tf.report.exploration import Point, Setting
 
 
-def point(miou, multiply_adds, stride=16):
+def point(miou, multiply_adds, stride=16, milliseconds=1.0):
     return Point(
         setting=Setting(output_stride=stride, scales=(1.0,), flip=False),
         miou=miou,
         multiply_adds=multiply_adds,
-        milliseconds=1.0,
+        milliseconds=milliseconds,
         peak_memory_bytes=2,
     )
 
@@ -46,6 +46,19 @@ def test_settings_are_all_combinations():
     assert str(found[3]) == "stride 8, scales 0.5 1, flip"
 
 
+def test_advice_is_the_best_within_the_budget():
+    points = [
+        point(0.5, 1, stride=32, milliseconds=10.0),
+        point(0.7, 2, stride=16, milliseconds=30.0),
+        point(0.7, 3, stride=16, milliseconds=40.0),
+        point(0.8, 4, stride=8, milliseconds=90.0),
+    ]
+    assert "take stride 16" in exploration.advice(points, 50)
+    assert "30 ms" in exploration.advice(points, 50)
+    assert "take stride 32" in exploration.advice(points, 10)
+    assert "quickest is stride 32" in exploration.advice(points, 9)
+
+
 def test_command_writes_table_and_chart(tmp_path):
     settings = {"model.context": "none", "model.decoder_strides": ()}
     run_dir = tiny_run.write(tmp_path, {**tiny_run.FEW_LAYERS, **settings})
@@ -53,7 +66,7 @@ def test_command_writes_table_and_chart(tmp_path):
         [
             *(sys.executable, "-m", "deeplab_tf.explore", f"--run_dir={run_dir}"),
             *("--output_strides=16", "--scales=0.5,1.0", "--flip=false"),
-            "--size=65,97",
+            *("--scales=1.0", "--size=65,97", "--budget_ms=60000"),
         ],
         cwd=ROOT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
@@ -62,7 +75,10 @@ def test_command_writes_table_and_chart(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     found = json.loads((run_dir / "explore" / "val.json").read_text())
-    (one,) = found["points"]
+    other, one = found["points"]
+    assert other["setting"]["scales"] == [1.0]
+    assert other["peak_memory_bytes"] > 1e8
+    assert "Within 60000 ms take" in result.stdout
     assert one["setting"] == {"output_stride": 16, "scales": [0.5, 1.0], "flip": False}
     model = runs.load_model(runs.open_run(run_dir))
     assert one["multiply_adds"] == cost.multiply_adds(

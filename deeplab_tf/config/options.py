@@ -149,6 +149,9 @@ class ExploreOptions(Options):
     size: SizeOrEmpty = leaf(
         (), "height,width whose cost is measured; empty: the training crop."
     )
+    budget_ms: NonNegativeFloat = leaf(
+        0.0, "Time for an image: says which setting is the best within it."
+    )
     split: Text = leaf(None, "Split; none: the run's data.eval_split.")
     dataset_dir: Text = leaf(None, "Folder of the shards, if it moved.")
 

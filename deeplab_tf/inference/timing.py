@@ -2,12 +2,13 @@
 
 import functools
 import os
+import pathlib
 import pickle
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +44,7 @@ def measure(
     # Named here, so that the module is loaded before memory and time are taken.
     opener = exported.open_export
     prepare = functools.partial(_open, opener, path, size, channels, num_threads)
-    found = in_fresh_process(prepare, num_threads, runs, path)
+    (found,) = in_fresh_process(prepare, num_threads, runs, path)
     del found["process_memory_bytes"]
     return found
 
@@ -54,28 +55,32 @@ def _open(
     size: tuple[int, int],
     channels: int,
     num_threads: int,
-) -> Callable[[], object]:
+) -> Iterator[Callable[[], object]]:
     opened = opener(path, num_threads)
     height, width = opened.nearest_size(size)
     image = random_picture(height, width, channels)
-    return lambda: opened.runner.infer(image)
+    yield lambda: opened.runner.infer(image)
 
 
 def in_fresh_process(
-    prepare: Callable[[], Callable[[], object]], num_threads: int, runs: int, name: str
-) -> Json:
-    """Times a call, and takes the memory that no other computation has used before.
+    prepare: Callable[[], Iterable[Callable[[], object]]],
+    num_threads: int,
+    runs: int,
+    name: str,
+) -> list[Json]:
+    """Times calls, and takes memory that no other computation has used before.
 
     Args:
-      prepare: loads what is needed and returns the call; a function of a module, or
-        a functools.partial of one, for it travels by its name.
+      prepare: loads what is needed and yields the calls; a function of a module, or
+        a functools.partial of one, for it travels by its name. What an earlier call
+        has freed may count for a later one, so the smallest come first.
       num_threads: of the computation.
-      runs: timed ones, after some to warm up.
+      runs: timed ones of each, after some to warm up.
       name: of what is measured, in messages.
 
     Returns:
-      What `measure` returns, and process_memory_bytes: the peak of all that the
-      process took, with TensorFlow.
+      Of each call what `measure` returns, and process_memory_bytes: the peak of all
+      that the process took meanwhile, with TensorFlow.
 
     Raises:
       UserError: the process failed.
@@ -101,24 +106,28 @@ def child() -> None:
     cli.import_tensorflow()
     prepare, num_threads, runs = pickle.load(sys.stdin.buffer)
     set_threads(num_threads)
-    before = memory("VmRSS")
-    start = time.perf_counter()
-    call = prepare()
-    load_seconds = time.perf_counter() - start
-    times = milliseconds({"": call}, runs)[""]
-    peak = memory("VmHWM")
     with output:
-        pickle.dump(
-            {
-                "num_threads": num_threads,
-                "load_seconds": load_seconds,
-                "latency_ms": statistics.median(times),
-                "fastest_ms": min(times),
-                "peak_memory_bytes": peak - before,
-                "process_memory_bytes": peak,
-            },
-            output,
-        )
+        pickle.dump(list(_measured(prepare(), num_threads, runs)), output)
+
+
+def _measured(
+    calls: Iterable[Callable[[], object]], num_threads: int, runs: int
+) -> Iterator[Json]:
+    before, start = memory("VmRSS"), time.perf_counter()
+    for call in calls:
+        load_seconds = time.perf_counter() - start
+        times = milliseconds({"": call}, runs)[""]
+        peak = memory("VmHWM")
+        yield {
+            "num_threads": num_threads,
+            "load_seconds": load_seconds,
+            "latency_ms": statistics.median(times),
+            "fastest_ms": min(times),
+            "peak_memory_bytes": peak - before,
+            "process_memory_bytes": peak,
+        }
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+        start = time.perf_counter()
 
 
 def set_threads(num_threads: int) -> None:

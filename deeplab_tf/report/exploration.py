@@ -5,10 +5,13 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
+import keras
+
 from deeplab_tf import cli, runs
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.evaluation import evaluate
+from deeplab_tf.files import Json
 from deeplab_tf.inference import predictor, timing
 from deeplab_tf.network import cost
 from deeplab_tf.runs import Run
@@ -86,42 +89,59 @@ def explore(
       split: with labels.
       size: height, width of the picture whose cost is measured.
     """
-    for setting in cli.bar(wanted, "explore", unit="setting"):
-        model = runs.load_model(run, output_stride=setting.output_stride)
-        predict = predictor.make_predictor(
-            model, scales=setting.scales, flip=setting.flip, frozen=True
-        )
+    steps = cli.bar(_measured(run, wanted, size), "explore", len(wanted), "setting")
+    for setting, model, figures in steps:
+        predict = _predictor(model, setting)
         result = evaluate.evaluate(predict, dataset_dir, info, split)
         if result["miou"] is None:
             raise UserError(f"split {split!r}: no pixel is labelled.")
-        passes = sum(
-            cost.multiply_adds(model, *(max(1, int(side * scale)) for side in size))
-            for scale in setting.scales
-        )
-        prepare = functools.partial(_prepare, str(run.path), setting, size)
-        measured = timing.in_fresh_process(
-            prepare, timing.all_threads(), _TIMED, str(setting)
-        )
         yield Point(
             setting=setting,
             miou=result["miou"],
-            multiply_adds=passes * (2 if setting.flip else 1),
-            milliseconds=measured["latency_ms"],
-            peak_memory_bytes=measured["process_memory_bytes"],
+            multiply_adds=_multiply_adds(model, size, setting),
+            milliseconds=figures["latency_ms"],
+            peak_memory_bytes=figures["process_memory_bytes"],
         )
 
 
-def _prepare(
-    run_dir: str, setting: Setting, size: tuple[int, int]
-) -> Callable[[], object]:
-    """The call that is timed, in the process that does it."""
-    run = runs.open_run(run_dir)
-    model = runs.load_model(run, output_stride=setting.output_stride)
-    predict = predictor.make_predictor(
+def _measured(
+    run: Run, wanted: Sequence[Setting], size: tuple[int, int]
+) -> Iterator[tuple[Setting, keras.Model, Json]]:
+    """Each setting with its model and what its process took; one for each stride."""
+    for stride in sorted({setting.output_stride for setting in wanted}, reverse=True):
+        model = runs.load_model(run, output_stride=stride)
+        own = [setting for setting in wanted if setting.output_stride == stride]
+        own.sort(key=functools.partial(_multiply_adds, model, size))
+        prepare = functools.partial(_prepare, str(run.path), own, size)
+        measured = timing.in_fresh_process(
+            prepare, timing.all_threads(), _TIMED, f"output stride {stride}"
+        )
+        yield from zip(own, itertools.repeat(model), measured, strict=False)
+
+
+def _multiply_adds(model: keras.Model, size: tuple[int, int], setting: Setting) -> int:
+    passes = sum(
+        cost.multiply_adds(model, *(max(1, int(side * scale)) for side in size))
+        for scale in setting.scales
+    )
+    return passes * (2 if setting.flip else 1)
+
+
+def _predictor(model: keras.Model, setting: Setting) -> predictor.ModelPredictor:
+    return predictor.make_predictor(
         model, scales=setting.scales, flip=setting.flip, frozen=True
     )
+
+
+def _prepare(
+    run_dir: str, wanted: Sequence[Setting], size: tuple[int, int]
+) -> Iterator[Callable[[], object]]:
+    """The calls that are timed, of one output stride, in the process that does it."""
+    run = runs.open_run(run_dir)
+    model = runs.load_model(run, output_stride=wanted[0].output_stride)
     picture = timing.random_picture(*size, run.info.channels)
-    return lambda: predict.labels(picture)
+    for setting in wanted:
+        yield functools.partial(_predictor(model, setting).labels, picture)
 
 
 def mark_best(points: Sequence[Point]) -> list[Point]:
@@ -143,3 +163,21 @@ def table(points: Sequence[Point]) -> str:
         for one in points
     ]
     return "\n".join([head, *lines])
+
+
+def advice(points: Sequence[Point], budget_ms: float) -> str:
+    """Which setting to take: the best that is quick enough, of equals the quickest."""
+    within = [point for point in points if point.milliseconds <= budget_ms]
+    if not within:
+        fastest = min(points, key=lambda point: point.milliseconds)
+        return (
+            f"None takes {budget_ms:g} ms or less. The quickest is "
+            f"{fastest.setting} ({fastest.milliseconds:.0f} ms); a smaller --size, an "
+            "int8 file (export/to_tflite.py --quantize=int8) or a narrower network "
+            "(--model.depth_multiplier=0.5) takes less."
+        )
+    best = max(within, key=lambda point: (point.miou, -point.milliseconds))
+    return (
+        f"Within {budget_ms:g} ms take {best.setting}: mIoU {best.miou:.4f}, "
+        f"{best.milliseconds:.0f} ms."
+    )
