@@ -33,6 +33,7 @@ from ablation_rows import BASE, GROUPS, ROWS, Row
 from deeplab_tf import cli, files
 from deeplab_tf.config import Config, presets
 from deeplab_tf.config.options import EvaluateOptions
+from deeplab_tf.report import history
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -178,6 +179,7 @@ def _run_one(arguments: argparse.Namespace) -> None:
     run = runs.open_run(os.fspath(folder))
     model = build_model(config.model, run.info.num_classes)
     ways = {name: {}, **(EVALUATIONS if name == BASE else {})}
+    log = history.read(folder / "metrics.jsonl")
     results = {}
     for key, options in ways.items():
         there = os.fspath(folder / "eval" / key)
@@ -187,23 +189,12 @@ def _run_one(arguments: argparse.Namespace) -> None:
             "iou": scores["per_class_iou"],
             "trimap": scores["boundary"]["trimap"],
             "steps": config.train.steps,
-            "minutes": round(_minutes(folder, config.train.batch_size), 2),
+            "minutes": round(history.minutes(log, config.train.batch_size), 2),
             "giga_multiply_adds": cost.multiply_adds(model, *config.data.crop_size)
             / 1e9,
             "parameters": cost.parameters(model.weights),
         }
     files.write_json(folder / _RESULTS, results)
-
-
-def _minutes(folder: pathlib.Path, batch_size: int) -> float:
-    """Of the steps alone, also of a run that was killed and went on."""
-    seconds, last = 0.0, 0
-    for line in (folder / "metrics.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        if "images_per_second" in row:
-            seconds += (row["step"] - last) * batch_size / row["images_per_second"]
-            last = row["step"]
-    return seconds / 60
 
 
 def _config(arguments: argparse.Namespace, row: Row) -> Config:

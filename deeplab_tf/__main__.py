@@ -26,6 +26,8 @@ COMMANDS = {
     "export": ("commands.export", "SavedModel, TFLite, ONNX or .keras of a run"),
     "web": ("commands.web", "a page that runs a run's network in the browser"),
     "import": ("import_tf1", "a run folder of a released TensorFlow 1 model"),
+    "runs": ("commands.runs", "the runs in a folder, side by side"),
+    "sweep": ("commands.sweep", "a run for each point of a grid of settings"),
     "launch": ("launch", "several worker processes on this machine"),
     "recalibrate": ("recalibrate", "batch norm statistics of a run, anew"),
 }

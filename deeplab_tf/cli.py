@@ -1,10 +1,12 @@
 """What every command shares: its frame, its quiet start, its progress bars."""
 
 import contextlib
+import ctypes
 import io
 import json
 import os
 import select
+import signal
 import sys
 import tempfile
 import typing
@@ -20,6 +22,7 @@ from deeplab_tf.errors import UserError
 FLAGS = flags.FLAGS
 T = TypeVar("T")
 
+_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 _HELP = ("h", "?", "help", "helpshort")
 
 # TF_CPP_MIN_LOG_LEVEL does not reach what is said before logging starts.
@@ -55,6 +58,29 @@ def run(main: Callable[[], int | None], doc: str | None = None) -> None:
     # TensorFlow tells of each checkpoint it writes; -v=0 shows that.
     logging.set_verbosity(logging.WARNING)
     app.run(lambda _: guard(main), flags_parser=lambda argv: _parse(argv, doc))
+
+
+def run_passing_on(main: Callable[[list[str]], int | None]) -> None:
+    """Runs a command line whose arguments after -- are for another command."""
+    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    passed_on = sys.argv[split + 1 :]
+    sys.argv = sys.argv[:split]
+    run(lambda: main(passed_on))
+
+
+def ends_with(parent: int) -> Callable[[], None]:
+    """For subprocess's preexec_fn: the child gets SIGTERM when the parent ends.
+
+    However that ends; on Linux alone.
+    """
+
+    def ask() -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:  # it was faster
+                os._exit(1)
+
+    return ask
 
 
 def define_run_dir(help_text: str = "The run folder.") -> None:

@@ -12,8 +12,6 @@ SIGTERM and Ctrl-C are passed on: the workers finish their step, save it and end
 second Ctrl-C ends them at once. Where this process is killed, they end as by SIGTERM.
 """
 
-import ctypes
-import functools
 import json
 import os
 import signal
@@ -21,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 from absl import flags as absl_flags
 
@@ -38,12 +37,10 @@ absl_flags.DEFINE_integer(
 _STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 _NOTICE_SECONDS = 60  # in which the others should notice that one has died
 
-_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
-
 Worker = subprocess.Popen[bytes]
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Starts the group; starts it again where a worker died.
 
     Returns:
@@ -60,7 +57,7 @@ def main(arguments: list[str]) -> int:
     raise UserError(f"a worker failed: exit codes {codes}. See its message above.")
 
 
-def _run_group(arguments: list[str], count: int) -> list[int]:
+def _run_group(arguments: Sequence[str], count: int) -> list[int]:
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
     workers = [_start(arguments, addresses, index) for index in range(count)]
 
@@ -97,23 +94,15 @@ def _wait_for_the_others(workers: list[Worker]) -> None:
         time.sleep(0.1)
 
 
-def _start(arguments: list[str], addresses: list[str], index: int) -> Worker:
+def _start(arguments: Sequence[str], addresses: list[str], index: int) -> Worker:
     task = {"type": "worker", "index": index}
     config = json.dumps({"cluster": {"worker": addresses}, "task": task})
     command = [sys.executable, "-m", "deeplab_tf.train", *arguments]
     return subprocess.Popen(
         command,
         env={**os.environ, "TF_CONFIG": config},
-        preexec_fn=functools.partial(_end_with, os.getpid()),
+        preexec_fn=cli.ends_with(os.getpid()),
     )
-
-
-def _end_with(parent: int) -> None:
-    """In a worker: the system sends SIGTERM when the parent ends, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it was faster
-            os._exit(1)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -128,7 +117,4 @@ def _free_ports(count: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    passed_on = sys.argv[split + 1 :]
-    sys.argv = sys.argv[:split]
-    cli.run(lambda: main(passed_on))
+    cli.run_passing_on(main)

@@ -53,6 +53,8 @@ def test_each_command_shows_its_own_help(name):
         "describe": "--dataset_dir",
         "fit": "--source_dir",
         "launch": "--workers",
+        "runs": "--runs_dir",
+        "sweep": "--sweep_dir",
     }.get(name, "--run_dir")
     assert flag in shown
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import pathlib
 import statistics
 from collections.abc import Mapping
 
@@ -12,6 +11,7 @@ from deeplab_tf.evaluation.image_scores import PictureScore
 from deeplab_tf.files import Json
 from deeplab_tf.network import cost
 from deeplab_tf.network.deeplab import build_model
+from deeplab_tf.report import history
 from deeplab_tf.report.gallery import Gallery
 from deeplab_tf.runs import Run
 
@@ -132,27 +132,9 @@ def read(run: Run, split: str) -> Subject:
     return Subject(
         name=run.path.resolve().name,
         run=run,
-        log=_read_log(run.path / "metrics.jsonl"),
-        result=_known(files.read_json(path, remedy)),
+        log=history.read(run.path / "metrics.jsonl"),
+        result=history.known(files.read_json(path, remedy)),
         pictures=image_scores.load(path.with_suffix(".pictures.jsonl")),
         parameters=cost.parameters(model.trainable_variables),
         multiply_adds=cost.multiply_adds(model, *config.data.crop_size),
     )
-
-
-def _read_log(path: pathlib.Path) -> list[Json]:
-    """The lines that are whole; empty without a file, as for imported weights."""
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_text().splitlines():
-        try:
-            lines.append(_known(json.loads(line)))
-        except ValueError:
-            continue  # the half line of a run that is still training
-    return [line for line in lines if isinstance(line, dict) and "step" in line]
-
-
-def _known(value: Json) -> Json:
-    """The value with None for NaN, which older versions wrote for scores of nothing."""
-    return json.loads(json.dumps(value), parse_constant=lambda _: None)
