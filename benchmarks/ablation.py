@@ -36,8 +36,6 @@ from deeplab_tf.config.options import EvaluateOptions
 from deeplab_tf.report import history
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
 _RESULTS = "results.json"
 # The base's weights, evaluated otherwise.
 EVALUATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -289,7 +287,8 @@ def _draw(
             capsize=3,
         )
     axes.set(xlabel="width of the band, pixels", ylabel="mIoU in the band")
-    axes.legend()
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
     with files.replacing(path) as temporary:
         figure.savefig(temporary, format="svg")
 

@@ -162,19 +162,7 @@ def _train(
     if not (data / dataset_info.FILE_NAME).exists():
         _write_shards(data, arguments.dataset_dir, info, [train[n] for n in names])
     run = arguments.output_dir / "runs" / title
-    result = run / "eval" / "val.json"
-    if not result.exists():
-        command(
-            "deeplab_tf.train",
-            f"--run_dir={run}",
-            f"--data.dataset_dir={data}",
-            f"--train.seed={seed}",
-            "--train.eval_steps=0",
-            *arguments.settings,
-        )
-        command("deeplab_tf.eval", f"--run_dir={run}", "--nodetails")
-    score: float = json.loads(result.read_text())["miou"]
-    return score
+    return trained_miou(run, data, seed, arguments.settings)
 
 
 def _write_shards(
@@ -195,6 +183,25 @@ def _write_shards(
     train = dataset_info.Split(num_examples=len(examples), shards=(name,))
     splits = {"train": train, "val": val}
     dataset_info.save(dataclasses.replace(info, splits=splits), folder)
+
+
+def trained_miou(
+    run: pathlib.Path, data: pathlib.Path, seed: int, settings: Sequence[str]
+) -> float:
+    """mIoU on val of a run, which is trained and evaluated where it is not yet."""
+    result = run / "eval" / "val.json"
+    if not result.exists():
+        command(
+            "deeplab_tf.train",
+            f"--run_dir={run}",
+            f"--data.dataset_dir={data}",
+            f"--train.seed={seed}",
+            "--train.eval_steps=0",
+            *settings,
+        )
+        command("deeplab_tf.eval", f"--run_dir={run}", "--nodetails")
+    score: float = json.loads(result.read_text())["miou"]
+    return score
 
 
 def command(module: str, *flags: str) -> None:

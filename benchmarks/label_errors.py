@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import tqdm
 from ablation import spread
-from active_learning import ROOT, Records, command, picture, read
+from active_learning import ROOT, Records, command, picture, read, trained_miou
 from PIL import Image
 from planted_errors import KINDS, plant
 
@@ -202,20 +202,8 @@ def _train(
     arguments: argparse.Namespace, folder: pathlib.Path, name: str, seed: int
 ) -> float:
     """mIoU on val of a network of these labels."""
-    run = folder / "runs" / name
-    result = run / "eval" / "val.json"
-    if not result.exists():
-        command(
-            "deeplab_tf.train",
-            f"--run_dir={run}",
-            f"--data.dataset_dir={folder / 'data' / name}",
-            f"--train.seed={seed}",
-            "--train.eval_steps=0",
-            *arguments.settings,
-        )
-        command("deeplab_tf.eval", f"--run_dir={run}", "--nodetails")
-    score: float = json.loads(result.read_text())["miou"]
-    return score
+    run, data = folder / "runs" / name, folder / "data" / name
+    return trained_miou(run, data, seed, arguments.settings)
 
 
 def _decide(found: Json, dirty: pathlib.Path, path: pathlib.Path, share: float) -> Json:

@@ -67,7 +67,7 @@ def build_model(
     x = context.MODULES[model.context](features.high_level, model, head)
     x = decoder.build(x, features.low_level, model, head)
     # In float32: bfloat16 sums the bias' gradient over all pixels in 8 bits, where
-    # most of them are lost, those of rare classes first.
+    # most of them are lost.
     classifier = keras.layers.Conv2D(
         num_classes,
         1,
