@@ -175,9 +175,10 @@ def _run_one(arguments: argparse.Namespace) -> None:
         config = pace.complete(config, given, os.fspath(folder))
     training.train(config, os.fspath(folder))
     run = runs.open_run(os.fspath(folder))
-    model = build_model(config.model, run.info.num_classes)
     ways = {name: {}, **(EVALUATIONS if name == BASE else {})}
     log = history.read(folder / "metrics.jsonl")
+    classes = run.info.num_classes
+    parameters = cost.parameters(build_model(config.model, classes).weights)
     results = {}
     for key, options in ways.items():
         there = os.fspath(folder / "eval" / key)
@@ -188,11 +189,25 @@ def _run_one(arguments: argparse.Namespace) -> None:
             "trimap": scores["boundary"]["trimap"],
             "steps": config.train.steps,
             "minutes": round(history.minutes(log, config.train.batch_size), 2),
-            "giga_multiply_adds": cost.multiply_adds(model, *config.data.crop_size)
-            / 1e9,
-            "parameters": cost.parameters(model.weights),
+            "giga_multiply_adds": _multiply_adds(config, classes, options) / 1e9,
+            "parameters": parameters,
         }
     files.write_json(folder / _RESULTS, results)
+
+
+def _multiply_adds(config: Config, classes: int, options: Mapping[str, Any]) -> int:
+    """Of one training crop, evaluated in that way."""
+    from deeplab_tf.network import cost
+    from deeplab_tf.network.deeplab import build_model
+
+    stride = options.get("output_stride", config.model.output_stride)
+    model = build_model(config.replace({"model.output_stride": stride}).model, classes)
+    passes = 2 if options.get("flip") else 1
+    height, width = config.data.crop_size
+    return passes * sum(
+        cost.multiply_adds(model, round(height * scale), round(width * scale))
+        for scale in options.get("scales", (1.0,))
+    )
 
 
 def _config(arguments: argparse.Namespace, row: Row) -> Config:

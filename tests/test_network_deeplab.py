@@ -18,6 +18,7 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.network import backbones, cost, deeplab
 from deeplab_tf.network.backbones import mobilenet_v3
 from deeplab_tf.network.layers import batch_norm, depthwise
+from deeplab_tf.network.layers.resize import resize
 
 # (trainable, with moving statistics, variables) of DeepLabv3+ with 21 classes. The
 # Xceptions are from their block tables; D88's README lists 41.06 M for Xception-65.
@@ -142,6 +143,8 @@ def test_mobilenet_v2_has_the_tensors_of_the_released_checkpoints(shared_dir):
         {"context": "none"},
         {"normalization": "group"},
         {"image_pooling_size": (65, 65)},
+        {"input_scale": 1.5, "padded_size": (129, 129)},
+        {"input_scale": 0.33},
         {"backbone": "mobilenet_v3_small"},
     ],
 )
@@ -171,6 +174,25 @@ def test_one_set_of_weights_serves_every_output_stride(options):
         for network in networks
     ]
     assert listed[0] == listed[1] == listed[2]
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.5])
+@pytest.mark.parametrize("size", [(65, 97), (64, 50)])
+def test_a_scaled_input_is_a_resized_picture(scale, size):
+    network, scaled = few_layers(), few_layers(input_scale=scale)
+    scaled.set_weights(network.get_weights())
+    images = pictures(1, *size, 3)
+    zoomed = [int((side - 1) * scale + 0.5) + 1 for side in size]
+    expected = resize(network(resize(images, zoomed)), size)
+    np.testing.assert_allclose(scaled(images), expected, atol=1e-4)
+    # Sizes that are known only later are rounded alike.
+    np.testing.assert_allclose(
+        tf.function(scaled, input_signature=[tf.TensorSpec([1, None, None, 3])])(
+            images
+        ),
+        expected,
+        atol=1e-4,
+    )
 
 
 def test_random_weights_depend_on_the_seed_alone():
@@ -383,7 +405,7 @@ def test_keras_file_loads_without_custom_objects(tmp_path, imports):
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"output_stride": 8}])
+@pytest.mark.parametrize("options", [{}, {"output_stride": 8, "input_scale": 1.5}])
 def test_tflite_has_one_depthwise_operation_a_layer(options):
     network = tiny(**options)
     images = pictures(1, 65, 97, 3)

@@ -228,7 +228,11 @@ def check_network(run, settings):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"model.image_pooling_size": (65, 65), "model.aspp_separable": False},
+        {
+            "model.image_pooling_size": (65, 65),
+            "model.aspp_separable": False,
+            "model.input_scale": 1.5,
+        },
         {
             "model.backbone": "mobilenet_v3_small",
             "model.depth_multiplier": 0.25,

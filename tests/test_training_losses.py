@@ -81,6 +81,24 @@ def test_cross_entropy_counts_pixels_and_not_their_weights(weights):
     assert_sum_and_count(result, losses.sum(), (labels != VOID).sum())
 
 
+@pytest.mark.parametrize(("progress", "power"), [(0.0, 1.0), (0.5, 0.6), (1.0, 0.2)])
+def test_class_weights_fade(progress, power):
+    logits, labels = random_case()
+    weights = (1.0, 0.5, 3.0, 2.0)
+    total, _ = term(
+        "cross_entropy",
+        logits,
+        labels,
+        weights=weights,
+        progress=progress,
+        class_weights_end=0.2,
+    )
+    wanted, _ = term(
+        "cross_entropy", logits, labels, weights=[w**power for w in weights]
+    )
+    np.testing.assert_allclose(total, wanted, rtol=1e-5)
+
+
 def test_label_smoothing_moves_a_share_of_the_target_to_all_classes():
     logits, labels = random_case(1)
     target = 0.9 * np.eye(256)[labels][..., :CLASSES] + 0.1 / CLASSES
@@ -347,6 +365,7 @@ OTHERS = {
         "median_frequency",
         "effective_number",
     ],
+    "class_weights_end": [0.25],
     "top_k": [0.25],
     "top_k_ramp": [0.5],
     "label_smoothing": [0.1],
@@ -356,6 +375,7 @@ OTHERS = {
 }
 # A setting that another one must wake up.
 NEEDS = {
+    "class_weights_end": {"loss.class_weights": (1.0, 0.5, 3.0)},
     "top_k_ramp": {"loss.top_k": 0.25},
     "focal_gamma": {"loss.terms": "focal"},
     "boundary_width": {"loss.terms": "boundary"},

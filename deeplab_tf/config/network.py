@@ -110,6 +110,15 @@ class Model:
     output_stride: Annotated[int, rule("8, 16, 32", (8, 16, 32).__contains__)] = leaf(
         16, "Size of the input over that of the encoder's map.", main=True
     )
+    input_scale: Annotated[
+        float,
+        Field(ge=0.25, le=4),
+        rule("a number of two decimals", lambda scale: round(scale, 2) == scale),
+    ] = leaf(
+        1.0,
+        "Factor by which the network resizes its picture, and its logits back: above "
+        "1 it sees thin and small things better, below 1 large pictures cost less.",
+    )
     padded_size: SizeOrEmpty = leaf(
         (),
         "Height,width to which smaller pictures are padded by the mean colour, below "

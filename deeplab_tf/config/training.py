@@ -88,6 +88,12 @@ class Loss:
     class_weighting: Literal[
         "none", "inverse", "inverse_root", "median_frequency", "effective_number"
     ] = leaf("none", "Class weights from the pixel counts in dataset.json.", main=True)
+    class_weights_end: Fraction = leaf(
+        1.0,
+        "Power of the class weights at the end of the run, to which it goes from 1: "
+        "below 1 rare classes are found first and their borders set later; 0: none "
+        "are left.",
+    )
     top_k: Annotated[float, Field(gt=0, le=1)] = leaf(
         1.0, "Share of each picture's pixels whose cross entropy is kept, the largest."
     )

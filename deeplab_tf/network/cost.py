@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import keras
 
-from deeplab_tf.network.layers.resize import ResizeLike
+from deeplab_tf.network.layers.resize import ResizeLike, Zoom
 
 # Bilinear interpolation of one value: two linear ones across and one down.
 _RESIZE_MULTIPLY_ADDS = 3
@@ -31,7 +31,7 @@ def multiply_adds(model: keras.Model, height: int, width: int) -> int:
     for layer, source, shape in shapes(model, image_shape):
         if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             total += math.prod(shape[1:3]) * math.prod(layer.kernel.shape)
-        elif isinstance(layer, ResizeLike) and source[1:3] != (1, 1):
+        elif isinstance(layer, ResizeLike | Zoom) and source[1:3] != (1, 1):
             total += math.prod(shape) * _RESIZE_MULTIPLY_ADDS
     return total
 

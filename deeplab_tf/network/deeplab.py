@@ -10,7 +10,7 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.network import backbones, context, decoder
 from deeplab_tf.network.layers import blocks
 from deeplab_tf.network.layers.padding import CutLike, Pad
-from deeplab_tf.network.layers.resize import ResizeLike
+from deeplab_tf.network.layers.resize import ResizeLike, Zoom
 
 # Batch norm outside the backbone, as released.
 HEAD_MOMENTUM = 0.9997
@@ -57,10 +57,13 @@ def build_model(
     _require_options(model, spec)
     body, head = _styles(model, spec, batch_norm_momentum, freeze_batch_norm)
     image = keras.Input((None, None, channels), name="image", dtype="float32")
+    seen = image
+    if model.input_scale != 1.0:
+        seen = Zoom(model.input_scale, dtype="float32", name="zoom")(image)
     padding = Pad(
         model.output_stride, model.padded_size, dtype="float32", name="padding"
     )
-    picture = padding(_normalize(image, spec))
+    picture = padding(_normalize(seen, spec))
     features = spec.build(picture, model, body)
     if frozen_stride:
         _freeze(image, features.low_level[frozen_stride])
@@ -76,7 +79,9 @@ def build_model(
         name="logits",
     )
     logits = ResizeLike(name="logits.resize", dtype="float32")([classifier(x), picture])
-    logits = CutLike(name="logits.cut", dtype="float32")([logits, image])
+    logits = CutLike(name="logits.cut", dtype="float32")([logits, seen])
+    if seen is not image:
+        logits = ResizeLike(name="logits.zoom", dtype="float32")([logits, image])
     return keras.Model(image, logits, name=name)
 
 

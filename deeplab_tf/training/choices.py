@@ -116,7 +116,7 @@ def _sizes(
         name="train.batch_size", value=batch, reason="enough for batch norm to train"
     )
     if config.model.context == "aspp":
-        cells = (min(crop) - 1) // _STRIDE + 1
+        cells = int((min(crop) - 1) * config.model.input_scale) // _STRIDE + 1
         unit = min(6, max(1, round(cells / 4.5)))
         yield Choice(
             name="model.atrous_rates",

@@ -1,5 +1,7 @@
 """Bilinear resizing with aligned corners."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -46,3 +48,38 @@ class ResizeLike(keras.layers.Layer):
         """(B, H, W, C)."""
         x, reference = input_shape
         return (x[0], reference[1], reference[2], x[3])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Zoom(keras.layers.Layer):
+    """Resizes a picture by a factor, so that the network sees more or fewer pixels.
+
+    A side of n pixels gets (n - 1) * factor + 1, rounded, so that crops of
+    k * stride + 1 mostly stay so.
+
+    Args:
+      factor: of a hundredth's precision, so that all runtimes round alike.
+      **kwargs: those of keras.layers.Layer.
+    """
+
+    def __init__(self, factor: float, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def get_config(self) -> dict[str, object]:
+        """Keras' configuration and `factor`."""
+        return {**super().get_config(), "factor": self.factor}
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Tensor[B, h, w, C] -> Tensor[B, H, W, C]."""
+        sides = atrous.known_shape(inputs)[1:3]
+        return resize(inputs, [self._zoomed(side) for side in sides])
+
+    def _zoomed(self, side: Any) -> Any:
+        return ((side - 1) * round(100 * self.factor) + 50) // 100 + 1
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(B, H, W, C)."""
+        batch, *sides, channels = input_shape
+        zoomed = (None if side is None else self._zoomed(side) for side in sides)
+        return (batch, *zoomed, channels)

@@ -16,7 +16,7 @@ from deeplab_tf.errors import UserError
 from deeplab_tf.network import folding
 from deeplab_tf.network.layers.means import WindowMean
 from deeplab_tf.network.layers.padding import CutLike, Pad
-from deeplab_tf.network.layers.resize import ResizeLike
+from deeplab_tf.network.layers.resize import ResizeLike, Zoom
 from deeplab_tf.network.quantized.layers import (
     FakeQuantize,
     HardSigmoid,
@@ -47,6 +47,7 @@ _COMPUTING: tuple[type, ...] = (
     keras.layers.Rescaling,
     ResizeLike,
     WindowMean,
+    Zoom,
 )
 _FUSED = ("relu", "relu6")  # part of the operation before
 _ACTIVATIONS = ("linear", *_FUSED, "hard_silu", "hard_sigmoid")
@@ -207,7 +208,7 @@ def _groups(network: keras.Model) -> dict[str, str]:
         inputs = keras.tree.flatten(layer.input)
         if isinstance(layer, _SIZED_BY_THE_SECOND):
             inputs = inputs[:1]
-        elif not isinstance(layer, (*_MOVING, WindowMean)):
+        elif not isinstance(layer, (*_MOVING, WindowMean, Zoom)):
             continue
         for tensor in inputs:
             merge(layer.name, producer[id(tensor)])

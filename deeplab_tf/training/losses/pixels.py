@@ -69,19 +69,22 @@ def make_loss(
     """
     chosen = {name: LOSSES[name] for name in settings.terms}
     by_class = tuple(class_weights or (1.0,) * num_classes)
+    fading = settings.class_weights_end - 1.0
 
     def loss(
         logits: tf.Tensor, labels: tf.Tensor, progress: tf.Tensor
     ) -> dict[str, SumAndCount]:
         valid = labels != ignore_label
         safe = tf.where(valid, labels, 0)
-        weights = tf.gather(tf.constant(by_class, tf.float32), safe)
+        progress = tf.cast(progress, tf.float32)
+        left = tf.constant(by_class, tf.float32) ** (1.0 + progress * fading)
+        weights = tf.gather(left, safe)
         pixels = Pixels(
             logits=tf.cast(logits, tf.float32),
             labels=safe,
             valid=valid,
             weights=tf.where(valid, weights, 0.0),
-            progress=tf.cast(progress, tf.float32),
+            progress=progress,
         )
         return {name: term(pixels, settings) for name, term in chosen.items()}
 
