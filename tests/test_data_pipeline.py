@@ -191,6 +191,17 @@ def test_every_setting_changes_the_batch_and_resumes(dataset, name, value):
     assert_equal_batches(found[2:], batches(config, dataset[1], 1, start_step=2))
 
 
+def test_crops_are_of_pictures_as_the_network_resizes_them(dataset):
+    scale = {"augment.min_scale": 0.5, "augment.max_scale": 1.0, "augment.flip": 0.0}
+    zoomed = settings(dataset[0], **{**scale, "model.input_scale": 1.5})
+    both = {"augment.min_scale": 0.75, "augment.max_scale": 1.5}
+    same = {**scale, **both, "augment.scale_step": 0.375}
+    assert_equal_batches(
+        batches(zoomed, dataset[1], 2),
+        batches(settings(dataset[0], **same), dataset[1], 2),
+    )
+
+
 @pytest.mark.parametrize("rotation", [0.0, 30.0])
 def test_padding_has_the_mean_colour_whatever_is_done_to_the_picture(dataset, rotation):
     small = {"augment.min_scale": 0.5, "augment.max_scale": 0.5}

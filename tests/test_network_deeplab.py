@@ -185,6 +185,9 @@ def test_a_scaled_input_is_a_resized_picture(scale, size):
     zoomed = [int((side - 1) * scale + 0.5) + 1 for side in size]
     expected = resize(network(resize(images, zoomed)), size)
     np.testing.assert_allclose(scaled(images), expected, atol=1e-4)
+    # In training crops come as the network sees them.
+    zoom = scaled.get_layer("zoom")
+    np.testing.assert_array_equal(zoom(images, training=True), images)
     # Sizes that are known only later are rounded alike.
     np.testing.assert_allclose(
         tf.function(scaled, input_signature=[tf.TensorSpec([1, None, None, 3])])(

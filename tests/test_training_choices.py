@@ -34,6 +34,8 @@ def test_crop_is_three_quarters_of_the_short_side_at_a_size_of_the_network():
     big = chosen(size=(1024, 2048), accelerated=True)
     assert big["data.crop_size"] == (513, 513)
     assert chosen(size=(40, 60))["data.crop_size"] == (97, 97)
+    zoomed = Config().replace({"model.input_scale": 1.5})
+    assert chosen(zoomed, size=(120, 160))["data.crop_size"] == (129, 129)
 
 
 @pytest.mark.parametrize("crop", [97, 129, 273, 321, 513])

@@ -32,6 +32,16 @@ def test_maps_of_a_small_network_counted_by_hand():
     assert held == 4 * weights
 
 
+def test_a_crop_is_taken_as_it_is_whatever_the_networks_scale():
+    of_scale = []
+    for scale in (1.0, 1.5):
+        settings = {"model.depth_multiplier": 0.25, "model.input_scale": scale}
+        model = build_model(Config().replace(settings).model, 3)
+        of_scale.append(Need(model=model, variables=[]).bytes(2, (129, 161)))
+    plain, scaled = of_scale
+    assert scaled == pytest.approx(plain, rel=0.02)
+
+
 def test_what_fits_is_told_without_a_warning():
     found = need()
     told, warning = memory.check(found, Config(), 64 * 2**30)

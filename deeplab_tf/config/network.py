@@ -117,7 +117,8 @@ class Model:
     ] = leaf(
         1.0,
         "Factor by which the network resizes its picture, and its logits back: above "
-        "1 it sees thin and small things better, below 1 large pictures cost less.",
+        "1 it sees thin and small things better, below 1 large pictures cost less. "
+        "Crops are of pictures so resized.",
     )
     padded_size: SizeOrEmpty = leaf(
         (),

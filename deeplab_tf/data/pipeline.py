@@ -157,7 +157,7 @@ def make_prepare(config: Config, mean: Sequence[float], info: DatasetInfo) -> Pr
 
 
 def _scaled_size(config: Config, size: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """The picture's size after the resize to a range and the random scale."""
+    """The picture's size after the resize to a range, random and input scale."""
     data, settings = config.data, config.augment
     if data.min_resize:
         size = augment.range_size(
@@ -166,7 +166,7 @@ def _scaled_size(config: Config, size: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     scale = augment.draw_scale(
         seed, settings.min_scale, settings.max_scale, settings.scale_step
     )
-    return augment.scaled_size(size, scale)
+    return augment.scaled_size(size, scale * config.model.input_scale)
 
 
 def _make_place_crop(config: Config, info: DatasetInfo) -> PlaceCrop:

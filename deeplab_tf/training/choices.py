@@ -99,7 +99,7 @@ def _sizes(
 ) -> Iterator[Choice]:
     """Crop, batch and the rates that fit the crop's map."""
     split = info.split(config.data.train_split)
-    short = min(side for side in split.max_size) or 513
+    short = round((min(split.max_size) or 513) * config.model.input_scale)
     crop = config.data.crop_size
     if "data.crop_size" not in given:
         limit = 513 if accelerated else 321
@@ -116,7 +116,7 @@ def _sizes(
         name="train.batch_size", value=batch, reason="enough for batch norm to train"
     )
     if config.model.context == "aspp":
-        cells = int((min(crop) - 1) * config.model.input_scale) // _STRIDE + 1
+        cells = (min(crop) - 1) // _STRIDE + 1
         unit = min(6, max(1, round(cells / 4.5)))
         yield Choice(
             name="model.atrous_rates",

@@ -12,6 +12,7 @@ from tensorflow.python.client import device_lib
 
 from deeplab_tf.config import Config
 from deeplab_tf.network import cost
+from deeplab_tf.network.layers.resize import Zoom
 from deeplab_tf.network.quantized.layers import FakeQuantize
 
 _GIB = 2**30
@@ -116,8 +117,10 @@ def _tries(config: Config, memories: int) -> Iterator[_Try]:
             yield "data.crop_size", ",".join(map(str, smaller)), at_once, smaller
 
 
-def _kept_bytes(model: keras.Model, size: tuple[int, ...]) -> int:
-    """Of one picture."""
+def _kept_bytes(model: keras.Model, crop_size: tuple[int, ...]) -> int:
+    """Of one crop, which the network takes as it is."""
+    zooms = [layer.factor for layer in model.layers if isinstance(layer, Zoom)]
+    size = [round((side - 1) / math.prod(zooms)) + 1 for side in crop_size]
     total, shape = 0, (1, *size, 1)
     for layer, _, shape in cost.shapes(model, (1, *size, model.input_shape[-1])):
         if isinstance(layer, _KEPT):

@@ -101,8 +101,7 @@ def untrained_rates(config: Config) -> list[str]:
     if config.model.context != "aspp":
         return []
     # Rates are stated at output stride 16, where the map has this many pixels a side.
-    seen = (min(config.data.crop_size) - 1) * config.model.input_scale
-    side = int(seen) // 16 + 1
+    side = (min(config.data.crop_size) - 1) // 16 + 1
     rates = [rate for rate in config.model.atrous_rates if rate >= side]
     if not rates:
         return []

@@ -54,8 +54,9 @@ class ResizeLike(keras.layers.Layer):
 class Zoom(keras.layers.Layer):
     """Resizes a picture by a factor, so that the network sees more or fewer pixels.
 
-    A side of n pixels gets (n - 1) * factor + 1, rounded, so that crops of
-    k * stride + 1 mostly stay so.
+    Not in training: there the input pipeline scales by the factor, too, and crops have
+    the size that the network sees. So each pixel is interpolated once, and labels are
+    learnt at that size. A side of n pixels gets (n - 1) * factor + 1, rounded.
 
     Args:
       factor: of a hundredth's precision, so that all runtimes round alike.
@@ -70,8 +71,10 @@ class Zoom(keras.layers.Layer):
         """Keras' configuration and `factor`."""
         return {**super().get_config(), "factor": self.factor}
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Tensor[B, h, w, C] -> Tensor[B, H, W, C]."""
+        if training:
+            return inputs
         sides = atrous.known_shape(inputs)[1:3]
         return resize(inputs, [self._zoomed(side) for side in sides])
 
@@ -79,7 +82,7 @@ class Zoom(keras.layers.Layer):
         return ((side - 1) * round(100 * self.factor) + 50) // 100 + 1
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """(B, H, W, C)."""
+        """(B, H, W, C), outside of training."""
         batch, *sides, channels = input_shape
         zoomed = (None if side is None else self._zoomed(side) for side in sides)
         return (batch, *zoomed, channels)
