@@ -68,7 +68,7 @@ VALUES = {
     "train.batch_norm_momentum": [0.9],
     "train.batch_norm": ["train", "frozen"],
     "train.frozen_stride": [4],
-    "train.precision": ["mixed_bfloat16", "mixed_float16"],
+    "train.precision": ["auto", "mixed_bfloat16", "mixed_float16"],
     "train.quantize": ["int8"],
     "train.xla": ["on", "off"],
     "train.steps_per_call": [2],

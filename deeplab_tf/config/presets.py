@@ -86,7 +86,7 @@ PRESETS: Mapping[str, Preset] = {
             "train.batch_size": 8,
             "train.eval_steps": 650,
             "train.frozen_stride": 4,
-            "train.precision": "mixed_bfloat16",
+            "train.precision": "auto",
             "train.init_checkpoint": "zoo:mobilenetv2_coco_voc_trainval",
         },
         about="CamVid's 367 images of 480x360, from weights of PASCAL VOC, on CPUs.",

@@ -203,8 +203,10 @@ class Train:
             "begins with, which makes steps cheaper; 0: all of it trains.",
         )
     )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = leaf(
-        "float32", "Type of the computation; weights stay float32."
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = leaf(
+        "float32",
+        "Type of the computation; weights stay float32. auto: mixed_bfloat16 where "
+        "the hardware multiplies it (AVX-512 BF16, AMX, GPUs from Ampere on, TPUs).",
     )
     quantize: Literal["none", "int8"] = leaf(
         "none",
@@ -282,7 +284,7 @@ class Train:
             self.init_checkpoint,
         )
         require(
-            self.precision == "float32",
+            self.precision in ("auto", "float32"),
             "train.precision",
             f"float32 {where}",
             self.precision,

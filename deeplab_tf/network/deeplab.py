@@ -69,20 +69,28 @@ def build_model(
         _freeze(image, features.low_level[frozen_stride])
     x = context.MODULES[model.context](features.high_level, model, head)
     x = decoder.build(x, features.low_level, model, head)
-    # In float32: bfloat16 sums the bias' gradient over all pixels in 8 bits, where
-    # most of them are lost.
-    classifier = keras.layers.Conv2D(
+    logits = ResizeLike(name="logits.resize", dtype="float32")(
+        [_classify(x, num_classes), picture]
+    )
+    logits = CutLike(name="logits.cut", dtype="float32")([logits, seen])
+    if seen is not image:
+        logits = ResizeLike(name="logits.zoom", dtype="float32")([logits, image])
+    return keras.Model(image, logits, name=name)
+
+
+def _classify(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
+    """Logits of the map's cells.
+
+    In float32: bfloat16 sums the bias' gradient over all pixels in 8 bits, where most
+    of them are lost.
+    """
+    return keras.layers.Conv2D(
         num_classes,
         1,
         kernel_initializer=blocks.initializer(0.01),
         dtype="float32",
         name="logits",
-    )
-    logits = ResizeLike(name="logits.resize", dtype="float32")([classifier(x), picture])
-    logits = CutLike(name="logits.cut", dtype="float32")([logits, seen])
-    if seen is not image:
-        logits = ResizeLike(name="logits.zoom", dtype="float32")([logits, image])
-    return keras.Model(image, logits, name=name)
+    )(x)
 
 
 def _freeze(image: keras.KerasTensor, tap: keras.KerasTensor) -> None:

@@ -22,6 +22,7 @@ from deeplab_tf.training import (
     initialization,
     interruption,
     locking,
+    precision,
     preflight,
     weight_sources,
 )
@@ -67,6 +68,7 @@ def train(
                 runs.clear(run_dir)
             distribution.make_agreement(strategy)(True)  # the others wait for it
         config = weight_sources.resolve(config, run_dir, info)
+        config = precision.resolve(config, run_dir)
         run = runs.start_run(run_dir, config, info, strategy)
         state = _start(run, strategy)
         if is_chief:

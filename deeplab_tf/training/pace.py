@@ -17,7 +17,7 @@ from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.network import backbones
 from deeplab_tf.released import importer, recognition
-from deeplab_tf.training import choices, distribution, weight_sources
+from deeplab_tf.training import choices, distribution, precision, weight_sources
 from deeplab_tf.training.choices import Choice, Pace, pace_of
 from deeplab_tf.training.step import make_steps
 from deeplab_tf.training.train_state import TrainState
@@ -51,7 +51,10 @@ def complete(
     accelerated = distribution.has_accelerator()
     if "train.init_checkpoint" not in given:
         config = config.replace({"train.init_checkpoint": weight_sources.AUTO})
+    if "train.precision" not in given:
+        config = config.replace({"train.precision": precision.AUTO})
     config = weight_sources.resolve(config, run_dir, info)
+    config = precision.resolve(config, run_dir)
     chosen = choices.choose_splits(config, given, info)
     chosen += _network_of_weights(config, given)
     config = choices.apply(config, chosen)
