@@ -3,12 +3,16 @@
 import collections
 import os
 import pathlib
+import typing
 from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 import tensorflow as tf
+
+if typing.TYPE_CHECKING:
+    from deeplab_tf.runs import Run
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -39,6 +43,17 @@ def shallow_resnet() -> Iterator[None]:
 
     with shallow.resnet_18():
         yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, shallow_resnet: None) -> "Run":
+    """A run with a shallow ResNet-18; files that need another one make their own."""
+    import tiny_run
+
+    from deeplab_tf import runs
+
+    folder = tmp_path_factory.mktemp("run")
+    return runs.open_run(tiny_run.write(folder, tiny_run.FEW_LAYERS))
 
 
 @pytest.fixture(scope="session")

@@ -215,6 +215,8 @@ def test_what_the_size_costs_is_measured(run, model):
     assert agreement.miou == pytest.approx(agreement.keras_miou, abs=0.01)
     assert f"the fixed size costs {1 - agreement.keras_miou:.4f}" in str(agreement)
     assert "1 of 1 pictures are larger" in agreement.warning
+    as_good = dataclasses.replace(agreement, keras_miou=1.00001)
+    assert "the fixed size costs nothing" in str(as_good)
     held = opened((60, 80), logits=small.runner.outputs["logits"])
     agreement = compare(model, held, [(picture, truth)], run.info)
     assert agreement.own_size_miou == agreement.keras_miou == 1.0

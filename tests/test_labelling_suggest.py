@@ -27,12 +27,6 @@ COUNT = 4
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, shallow_resnet):
-    folder = tmp_path_factory.mktemp("run")
-    return runs.open_run(tiny_run.write(folder, tiny_run.FEW_LAYERS))
-
-
-@pytest.fixture(scope="module")
 def pool(tmp_path_factory):
     """Pictures, two of one name, and what is none."""
     folder = tmp_path_factory.mktemp("pool")

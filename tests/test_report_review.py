@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-import tiny_run
 from conversion_runs import save
 from PIL import Image
 
@@ -23,12 +22,6 @@ pytestmark = pytest.mark.usefixtures("shallow_resnet")
 
 # The least that random weights give: regions of any size.
 OPTIONS = ReviewOptions(least=9, count=5)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, shallow_resnet):
-    folder = tmp_path_factory.mktemp("run")
-    return runs.open_run(tiny_run.write(folder, tiny_run.FEW_LAYERS))
 
 
 @pytest.fixture(scope="module")

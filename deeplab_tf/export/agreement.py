@@ -83,7 +83,8 @@ class Agreement:
         own = self.own_size_miou
         if own is not None and self.keras_miou not in (None, own):
             text += f"; {own:.4f} by Keras at the pictures' own size, so the fixed size"
-            text += f" costs {own - self.keras_miou:.4f}"
+            cost = round(own - self.keras_miou, 4)
+            text += f" costs {cost:.4f}" if cost else " costs nothing"
         return text
 
     @property
