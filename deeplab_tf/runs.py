@@ -8,6 +8,7 @@ best/              the weights of the best evaluation so far
 metrics.jsonl      one line a logged step or evaluation
 events/            the same for TensorBoard, and pictures
 post_mortem/       what was known of steps whose loss was not finite
+trackers.json      the ids of the run in MLflow and Weights & Biases, where it is told
 eval/<split>.json  what the eval command found
 """
 
@@ -134,7 +135,7 @@ def save(run: Run) -> None:
 def clear(run_dir: str) -> None:
     """Deletes what a training wrote into its folder, and nothing else."""
     path = pathlib.Path(run_dir)
-    for name in (RUN_FILE, "metrics.jsonl", "initialization.json"):
+    for name in (RUN_FILE, "metrics.jsonl", "initialization.json", "trackers.json"):
         (path / name).unlink(missing_ok=True)
     for name in ("checkpoints", "best", "events", "post_mortem", "eval"):
         shutil.rmtree(path / name, ignore_errors=True)

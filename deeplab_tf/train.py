@@ -15,6 +15,10 @@ Examples:
     python -m deeplab_tf.train --run_dir=runs/voc --preset=voc_xception_65 \\
         --data.dataset_dir=data/voc --train.batch_size=8
 
+  Told to MLflow as well, with the extra [mlflow] (wandb: [wandb]):
+    MLFLOW_TRACKING_URI=sqlite:///mlflow.db python -m deeplab_tf.train \\
+        --run_dir=runs/mine --data.dataset_dir=data/mine --train.callbacks=mlflow
+
   A run that was interrupted goes on when the same command is given again. Another
   run's settings: --config=runs/voc/run.json.
 """
@@ -44,8 +48,9 @@ def main() -> None:
     # TensorFlow takes seconds to import: only once the flags are right.
     cli.import_tensorflow()
     from deeplab_tf.evaluation import metrics
-    from deeplab_tf.training import loop, pace
+    from deeplab_tf.training import loop, pace, tracking
 
+    tracking.require(config.train.callbacks)  # before steps are measured
     given, run_dir = setting_flags.given_settings(), FLAGS.run_dir
     if FLAGS.auto and given < set(config.leaves()):
         config = pace.complete(config, given, run_dir, restart=FLAGS.restart)

@@ -252,6 +252,16 @@ class Train:
         "First and last step to profile for TensorBoard; empty: none.",
         may_change=True,
     )
+    callbacks: Annotated[
+        tuple[Literal["mlflow", "wandb"], ...],
+        COMMA_LIST,
+        rule("different names", lambda names: len(set(names)) == len(names)),
+    ] = leaf(
+        (),
+        "Trackers that are told what metrics.jsonl is told: mlflow, wandb or both; "
+        "empty: none. Where they keep it is in their own environment variables.",
+        may_change=True,
+    )
     log_steps: PositiveInt = leaf(
         10, "Steps between lines of metrics.jsonl.", may_change=True
     )

@@ -13,7 +13,12 @@ from deeplab_tf.report import history, page
 
 _LOG = "metrics.jsonl"
 # Where a run lies and how it is kept says nothing about how good it is.
-_PLACES = {"data.dataset_dir", "train.log_steps", "train.keep_checkpoints"}
+_PLACES = {
+    "data.dataset_dir",
+    "train.callbacks",
+    "train.log_steps",
+    "train.keep_checkpoints",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

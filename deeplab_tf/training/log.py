@@ -1,8 +1,10 @@
-"""What a training run tells: one live line, metrics.jsonl, TensorBoard events."""
+"""What a training run tells: one live line, metrics.jsonl, TensorBoard, trackers."""
 
 import json
 import sys
 import time
+import types
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -17,6 +19,7 @@ from deeplab_tf.inference import coloring
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.runs import Run
 from deeplab_tf.training import choices
+from deeplab_tf.training.tracking import Tracking
 
 _PACE_STEPS = 6  # of a process, the first excluded, tell how fast it is
 _PICTURES = 4  # shown in TensorBoard after each evaluation
@@ -48,6 +51,7 @@ class RunLog:
         self._path = run.path / "metrics.jsonl"
         self._drop_after(start_step)
         self._events = tf.summary.create_file_writer(str(run.path / "events"))
+        self._tracking = Tracking(run)
         self._bar = tqdm(
             total=run.config.train.steps * self._batch_size,
             initial=start_step * self._batch_size,
@@ -58,12 +62,18 @@ class RunLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> None:
         if self._profiling:
             tf.profiler.experimental.stop()
         if self._writes:
             self._bar.close()
             self._events.close()
+            self._tracking.end(error)
 
     def advance(self, step: int, loss: float) -> None:
         """Moves the live line to a step."""
@@ -114,10 +124,9 @@ class RunLog:
         values = {key: result[key] for key in ("miou", "pixel_accuracy")}
         self._write(step, split, values, per_class_iou=result["per_class_iou"])
         matrix = coloring.matrix_image(np.array(result["confusion_matrix"]))
+        self._tell(step, f"{split}_iou", result["per_class_iou"])
+        self._tracking.evaluated(result)
         with self._events.as_default(step):
-            for name, iou in result["per_class_iou"].items():
-                if iou is not None:
-                    tf.summary.scalar(f"{split}_iou/{name}", iou)
             tf.summary.image(f"{split}/confusion_matrix", matrix[None])
             for number, picture in enumerate(self._pictures(split, predict)):
                 tf.summary.image(f"{split}/{number}", picture[None])
@@ -146,11 +155,15 @@ class RunLog:
     ) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, **values, **more}) + "\n")
+        self._tell(step, group, values)
+
+    def _tell(self, step: int, group: str, values: Mapping[str, float | None]) -> None:
+        """Tells TensorBoard and the trackers."""
+        known = {f"{group}/{n}": v for n, v in values.items() if v is not None}
         with self._events.as_default(step):
-            for name, value in values.items():
-                if value is None:
-                    continue
-                tf.summary.scalar(f"{group}/{name}", value)
+            for name, value in known.items():
+                tf.summary.scalar(name, value)
+        self._tracking.log(step, known)
 
     def _drop_after(self, start_step: int) -> None:
         if not self._path.exists():

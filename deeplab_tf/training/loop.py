@@ -24,6 +24,7 @@ from deeplab_tf.training import (
     locking,
     precision,
     preflight,
+    tracking,
     weight_sources,
 )
 from deeplab_tf.training.log import RunLog
@@ -56,9 +57,11 @@ def train(
       The last evaluation's scores, empty where there was none.
 
     Raises:
-      UserError: the data set, the folder or a setting is not usable, another process
-        trains there, a shard is damaged, or the loss is not finite any more.
+      UserError: the data set, the folder or a setting is not usable, a tracker is not
+        installed, another process trains there, a shard is damaged, or the loss is not
+        finite any more.
     """
+    tracking.require(config.train.callbacks)
     info = dataset_info.load(config.data.dataset_dir)
     strategy = distribution.make_strategy(config.train)
     is_chief = distribution.is_chief(strategy)
