@@ -13,6 +13,7 @@ after a short training.
 Examples:
   python -m deeplab_tf.review --run_dir=runs/street
   python -m deeplab_tf.review --run_dir=runs/street --split=val --count=500
+  python -m deeplab_tf.review --run_dir=runs/second --decisions=decisions.json
   python datasets/convert.py --source_dir=DIR --decisions=decisions.json \\
       --output_dir=data/street_2
 """
@@ -31,6 +32,9 @@ def main() -> None:
 
     result = review.write(runs.open_run(cli.FLAGS.run_dir), options)
     found = result["regions"]
+    if files := result["files"]:
+        count = result["decided_before"]
+        print(f"{count} regions left out, decided before in {', '.join(files)}")
     shown = min(len(found), options.count)
     print(
         f"{len(found)} suspect regions, {shown} of them in {result['path']}/index.html"

@@ -1,5 +1,6 @@
 """What to label again: the page of suspects, its decisions, and the way back."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from conversion_runs import save
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from deeplab_tf import runs
 from deeplab_tf.config.options import ReviewOptions
@@ -36,7 +38,8 @@ def labels_of(run, split="train"):
 
 def test_regions_are_where_the_labels_and_the_network_differ(run, reviewed):
     content = json.loads((run.path / "review" / "train" / "regions.json").read_text())
-    assert content == {k: v for k, v in reviewed.items() if k != "path"}
+    assert reviewed == {**content, "path": run.path / "review" / "train", "files": []}
+    assert content["decided_before"] == 0
     labels, model = labels_of(run), runs.load_model(run)
     examples = reading.read_split(run.config.data.dataset_dir, run.info, "train")
     predictions = {
@@ -79,11 +82,60 @@ def test_a_hostile_name_is_no_markup(run, reviewed):
     fields = {k: v for k, v in region.items() if k != "region"}
     card = review_page.Card(suspect=Suspect(**fields), source="", width=1, height=1)
     content = {**reviewed, "regions": [region]}
-    text = review_page.render(content, [card], run.info, name)
+    text = review_page.render(content, [card], run.info, name, "decisions.json")
     assert text.count("alert(1)") >= 3
     assert "<script>alert" not in text
     data = text.partition('id="saved">')[2].partition("</script>")[0]
     assert json.loads(data)["decisions"][0]["example"] == name
+
+
+def decision(region, action, pixels):
+    """As a file of decisions has it, of another number than today's."""
+    mask = coco_mask.encode(np.asfortranarray(pixels, np.uint8))
+    fields = {k: region[k] for k in ("example", "label", "prediction", "size")}
+    number, counts = 1000 - region["region"], mask["counts"].decode()
+    return {**fields, "region": number, "action": action, "counts": counts}
+
+
+def test_what_was_decided_is_not_shown_again(run, reviewed, tmp_path):
+    """By example and pixels: of three quarters of a region, but not of one quarter."""
+    regions = reviewed["regions"]
+    kept, other = regions[0], regions[1]
+    dropped = next(r for r in regions if r["example"] not in {
+        kept["example"], other["example"]})  # fmt: skip
+    made = []
+    for region, action, share in ((kept, "keep", 0.75), (other, "void", 0.25)):
+        fields = {k: v for k, v in region.items() if k != "region"}
+        places = np.argwhere(Suspect(**fields).mask)
+        pixels = np.zeros(region["size"], bool)
+        pixels[tuple(places[: round(share * len(places))].T)] = True
+        made.append(decision(region, action, pixels))
+    made.append(decision(dropped, "drop", np.ones(dropped["size"], bool)))
+    content = {k: reviewed[k] for k in ("schema", "dataset", "split", "class_names")}
+    for name, split, some in (
+        ("decisions.json", "train", made[:1]),
+        ("decisions_2.json", "train", made[1:]),
+        (
+            "decisions_3.json",
+            "val",
+            [decision(other, "keep", np.ones(other["size"], bool))],
+        ),
+    ):
+        saved = {**content, "split": split, "decisions": some}
+        (tmp_path / name).write_text(json.dumps(saved))
+    again = review.write(run, dataclasses.replace(OPTIONS, output=str(tmp_path)))
+    expected = [
+        one for one in regions
+        if one["region"] != kept["region"] and one["example"] != dropped["example"]
+    ]  # fmt: skip
+    assert [r["counts"] for r in again["regions"]] == [r["counts"] for r in expected]
+    assert again["decided_before"] == len(regions) - len(expected)
+    assert [path.rpartition("/")[2] for path in again["files"]] == [
+        "decisions.json", "decisions_2.json", "decisions_3.json"
+    ]  # fmt: skip
+    text = (tmp_path / "index.html").read_text()
+    assert f"; {again['decided_before']} more were decided before</p>" in text
+    assert 'data-file="decisions_4.json"' in text
 
 
 def test_a_split_without_labels_is_refused(run, tmp_path):

@@ -133,6 +133,11 @@ class ReviewOptions(PredictOptions):
     count: PositiveInt = leaf(200, "Suspected regions on the page.")
     least: PositiveInt = leaf(25, "Pixels of the smallest region.")
     output: Text = leaf(None, "Folder to write; none: RUN/review/<split>.")
+    decisions: tuple[str, ...] = leaf(
+        (),
+        "File of earlier decisions, whose regions are left out; repeat it. Empty: "
+        "decisions*.json in the folder to write.",
+    )
 
 
 @checked

@@ -7,12 +7,13 @@ part of an image with one label and one prediction.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
+from deeplab_tf.data.conversion.decisions import Decision
 from deeplab_tf.files import Json
 
 # Strips of disagreement along an edge, up to two pixels wide, are no regions.
@@ -21,6 +22,7 @@ _SUREST = 0.1
 # With so many regions of a pair of classes, what is usual for it counts as much as what
 # is usual for all.
 _PRIOR = 20
+_DECIDED = 0.5  # of a region's pixels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -198,6 +200,44 @@ def rank(suspects: Sequence[Suspect], thresholds: np.ndarray) -> list[Suspect]:
         for one, value in zip(sure, raw / np.sqrt(usual), strict=True)
     ]
     return sorted(scored, key=lambda one: (-one.score, one.example, one.box))
+
+
+def undecided(
+    suspects: Iterable[Suspect], earlier: Iterable[Decision]
+) -> list[Suspect]:
+    """The suspects on which nothing was decided before.
+
+    A region counts as decided where half of its pixels or more lie in regions of
+    earlier decisions on its example, whatever was decided: another network draws it
+    a little otherwise, and gives it another number. Of an example that was left out,
+    all are.
+
+    Args:
+      suspects: in their order.
+      earlier: decisions on the same split.
+    """
+    dropped: set[str] = set()
+    covered: dict[str, np.ndarray] = {}
+    for one in earlier:
+        if one.action == "drop":
+            dropped.add(one.example)
+        pixels, before = one.pixels(), covered.get(one.example)
+        # What was seen at another size is another image.
+        known = before is not None and before.shape == pixels.shape
+        covered[one.example] = before | pixels if known else pixels
+    return [
+        one
+        for one in suspects
+        if one.example not in dropped and _share(one, covered) < _DECIDED
+    ]
+
+
+def _share(one: Suspect, covered: Mapping[str, np.ndarray]) -> float:
+    """How much of the region is covered."""
+    pixels = covered.get(one.example)
+    if pixels is None or pixels.shape != one.size:
+        return 0.0
+    return float(pixels[one.mask].mean())
 
 
 def _usual(pairs: Sequence[tuple[int, int]], raw: np.ndarray) -> np.ndarray:

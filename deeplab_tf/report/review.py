@@ -29,18 +29,20 @@ def write(run: Run, options: ReviewOptions | None = None) -> Json:
 
     RUN/review/<split>/index.html shows the most suspect regions and saves what is
     decided on them, for `datasets/convert.py --decisions=FILE`; regions.json beside it
-    holds all that were found, with their pixels.
+    holds all that were found, with their pixels. Regions on which was decided before
+    are in neither (`suspects.undecided`).
 
     Args:
       run: whose network is asked.
       options: None: the review command's without flags.
 
     Returns:
-      The content of regions.json, and the folder as `path`.
+      The content of regions.json, the folder as `path`, and as `files` the files of
+      earlier decisions.
 
     Raises:
-      UserError: the split has no labels, the shards are gone or of other classes, or
-        the folder cannot be written.
+      UserError: the split has no labels, the shards are gone or of other classes, a
+        file of decisions cannot be read, or the folder cannot be written.
 
     Example:
       >>> review.write(runs.open_run("runs/street"))["regions"][0]["example"]
@@ -52,25 +54,32 @@ def write(run: Run, options: ReviewOptions | None = None) -> Json:
         raise UserError(f"split {split!r} of {info.name!r} has no labels to review.")
     folder = pathlib.Path(options.output or run.path / "review" / split)
     files.check_writable(folder, "give another one as --output.")
+    paths = options.decisions or sorted(map(str, folder.glob("decisions*.json")))
+    earlier = [decisions.load(path) for path in paths]
     predict = tiling.open_predictor(run, options)
-    found = search(predict, dataset_dir, info, split, options.least)
+    suspected = search(predict, dataset_dir, info, split, options.least)
+    known = [one for file in earlier if file.split == split for one in file.decisions]
+    found = suspects.undecided(suspected, known)
     content = {
         "schema": decisions.SCHEMA,
         "dataset": info.name,
         "split": split,
         "class_names": list(info.class_names),
         "checkpoint": runs.weights_path(run.path, options.checkpoint),
+        "decided_before": len(suspected) - len(found),
         "regions": [
             {"region": number, **one.to_dict()}
             for number, one in enumerate(found, start=1)
         ],
     }
     cards = review_page.draw(found[: options.count], predict, dataset_dir, info, split)
-    text = review_page.render(content, cards, info, run.path.resolve().name)
+    # Of a name that replaces no earlier one: conversion wants all of them.
+    name = f"decisions_{len(paths) + 1}.json" if paths else "decisions.json"
+    text = review_page.render(content, cards, info, run.path.resolve().name, name)
     files.write_json(folder / REGIONS, content)
     with files.replacing(folder / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    return {**content, "path": folder}
+    return {**content, "path": folder, "files": paths}
 
 
 def search(

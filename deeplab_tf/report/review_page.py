@@ -40,7 +40,9 @@ class Card:
     height: int
 
 
-def render(content: Values, cards: Sequence[Card], info: DatasetInfo, run: str) -> str:
+def render(
+    content: Values, cards: Sequence[Card], info: DatasetInfo, run: str, file: str
+) -> str:
     """The page.
 
     Args:
@@ -48,6 +50,7 @@ def render(content: Values, cards: Sequence[Card], info: DatasetInfo, run: str) 
       cards: of its first regions, in order.
       info: names and colours.
       run: its name.
+      file: the name under which the page saves what is decided.
     """
     shown = content["regions"][: len(cards)]
     saved: Json = {
@@ -62,6 +65,8 @@ def render(content: Values, cards: Sequence[Card], info: DatasetInfo, run: str) 
         info=info,
         cards=cards,
         found=len(content["regions"]),
+        decided_before=content["decided_before"],
+        file=file,
         saved=saved,
     )
 

@@ -63,7 +63,7 @@ function save() {
   const text = JSON.stringify({...saved, decisions}, null, 1) + "\n";
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], {type: "application/json"}));
-  link.download = "decisions.json";
+  link.download = document.getElementById("save").dataset.file;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
