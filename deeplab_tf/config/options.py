@@ -84,7 +84,9 @@ class EvaluateOptions(PredictOptions):
         True, "Boundaries, calibration, interval and each image's scores."
     )
     compare_to: Text = leaf(
-        None, "Another run, evaluated on this split: a paired test."
+        None,
+        "Another run, evaluated on this split: a paired test. Where it knows fewer "
+        "classes, in these alone and on its data set.",
     )
     saved_model: Text = leaf(None, "Evaluate this export of the run.")
     tflite: Text = leaf(None, "Evaluate this export of the run.")

@@ -120,6 +120,9 @@ def table(result: Values) -> str:
         error = result["calibration"]["expected_calibration_error"]
         totals["calibration error"] = metrics.text(error)
     lines += [f"  {name:<24} {value:>9}" for name, value in totals.items()]
+    if names := result.get("classes_left_out"):
+        where = "where it says so, the likeliest of the classes above counts"
+        lines.append(f"  it also knows {', '.join(names)}: {where}")
     if "comparison" in result:
         lines.append(_against(result["comparison"]))
     return "\n".join(lines)

@@ -123,7 +123,8 @@ def compare(
     if names != others:
         raise UserError(
             f"the runs were evaluated on different pictures: {len(names)} and "
-            f"{len(others)}; evaluate both on the same split."
+            f"{len(others)}; evaluate both on the same split of the same data set "
+            "(--dataset_dir)."
         )
     return significance.compare(
         class_pixels(first, num_classes), class_pixels(second, num_classes)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from deeplab_tf import files, runs
 from deeplab_tf.config.options import EvaluateOptions
 from deeplab_tf.errors import UserError
-from deeplab_tf.evaluation import evaluate, image_scores
+from deeplab_tf.evaluation import class_subset, evaluate, image_scores
 from deeplab_tf.evaluation.image_scores import PictureScore
 from deeplab_tf.files import Json
 from deeplab_tf.inference import exported, tiling
@@ -25,7 +25,9 @@ def evaluate_run(
     """Measures a run on a split and writes RUN/eval/<split>.json.
 
     In detail also RUN/eval/<split>.pictures.jsonl, a line for each image. Of an export
-    they are <split>.savedmodel.json and <split>.tflite.json.
+    they are <split>.savedmodel.json and <split>.tflite.json. Where it is compared to a
+    run OLD that knows fewer classes it is measured in those, on OLD's data set, and
+    the files are <split>.on_OLD.json; see `class_subset`.
 
     Args:
       run: the run.
@@ -39,7 +41,8 @@ def evaluate_run(
       file that holds the rest.
 
     Raises:
-      UserError: there are no weights, no such split, nothing to compare with; or the
+      UserError: there are no weights, no such split, nothing to compare with, or a run
+        to compare with that knows more classes; or the
         folder of the results cannot be written, which is said before the measuring.
 
     Example:
@@ -47,11 +50,15 @@ def evaluate_run(
       >>> evaluate_run(run, EvaluateOptions(flip=True))["miou"]
     """
     options = options or EvaluateOptions()
-    split = options.split or run.config.data.eval_split
-    dataset_dir, info = runs.dataset(run, options.dataset_dir)
+    scorer = _scorer(run, options)
+    split = options.split or scorer.config.data.eval_split
+    dataset_dir, info = runs.dataset(scorer, options.dataset_dir)
     folder = pathlib.Path(options.output or run.path / "eval")
     files.check_writable(folder, "give another one as --output.")
     predict, suffix, settings = _predictor(run, options)
+    predict = class_subset.restrict(predict, run, scorer)
+    if left_out := class_subset.left_out(run, scorer):
+        settings["classes_left_out"] = left_out
     result = evaluate.evaluate(
         predict,
         dataset_dir,
@@ -68,11 +75,20 @@ def evaluate_run(
         )
     if tell:
         tell(result)
-    path = folder / f"{split}{suffix}.json"
+    path = folder / f"{split}{suffix}{class_subset.file_suffix(run, scorer)}.json"
     if pictures is not None:
         image_scores.save(path.with_suffix(".pictures.jsonl"), pictures)
     files.write_json(path, result)
     return {**result, "path": path}
+
+
+def _scorer(run: Run, options: EvaluateOptions) -> Run:
+    """The run in whose classes, and on whose data set, is measured."""
+    if not options.compare_to:
+        return run
+    other = runs.open_run(options.compare_to)
+    class_subset.require_known(run, other)
+    return run if run.info.class_names == other.info.class_names else other
 
 
 def _predictor(run: Run, options: EvaluateOptions) -> tuple[Predictor, str, Json]:

@@ -23,13 +23,13 @@ def render(subjects: Sequence[Subject], created: str) -> str:
     """The page.
 
     Args:
-      subjects: runs of one data set, the first being what the report is about.
+      subjects: runs scored in the same classes; the first is what the report is about.
       created: when, as shown.
     """
     names = ", ".join(one.name for one in subjects)
     return page.render(
         "report.html",
-        title=f"{names} on {subjects[0].run.info.name}",
+        title=f"{names} on {subjects[0].info.name}",
         marks=[f"{_identity(one)} {one.name}" for one in subjects],
         subjects=subjects,
         created=created,
@@ -72,7 +72,7 @@ def _paired(subjects: Sequence[Subject]) -> list[tuple[str, Comparison]]:
     """Each further run against the first, where they saw the same pictures."""
     first = subjects[0]
     names = [picture.name for picture in first.pictures]
-    classes = first.run.info.num_classes
+    classes = first.info.num_classes
     return [
         (one.name, image_scores.compare(one.pictures, first.pictures, classes))
         for one in subjects[1:]

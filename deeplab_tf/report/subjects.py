@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Mapping
 
 from deeplab_tf import files
-from deeplab_tf.evaluation import image_scores
+from deeplab_tf.data.dataset_info import DatasetInfo
+from deeplab_tf.evaluation import class_subset, image_scores
 from deeplab_tf.evaluation.image_scores import PictureScore
 from deeplab_tf.files import Json
 from deeplab_tf.network import cost
@@ -23,6 +24,8 @@ class Subject:
     Attributes:
       name: the run folder's.
       run: the run.
+      info: the data set in whose classes it was scored: its own, or that of a run that
+        it is compared to and that knows fewer.
       log: lines of metrics.jsonl.
       result: what eval wrote for the split; None is a score of nothing.
       pictures: the scores of each picture.
@@ -33,6 +36,7 @@ class Subject:
 
     name: str
     run: Run
+    info: DatasetInfo
     log: list[Json]
     result: Json
     pictures: list[PictureScore]
@@ -81,6 +85,11 @@ class Subject:
         return ", ".join(filter(None, parts))
 
     @property
+    def classes_left_out(self) -> list[str]:
+        """Which it knows and was not scored in, as another run does not know them."""
+        return self.result.get("classes_left_out", [])
+
+    @property
     def interval(self) -> list[float | None] | None:
         """Of the mIoU, where it was taken."""
         return self.result.get("miou_interval")
@@ -119,19 +128,28 @@ class Subject:
         return self.result.get("boundary", {}).get(name)
 
 
-def read(run: Run, split: str) -> Subject:
+def read(run: Run, split: str, scorer: Run) -> Subject:
     """Reads what training and evaluation left in the run folder.
+
+    Args:
+      run: the run.
+      split: that it was evaluated on.
+      scorer: the run in whose classes; mostly the same.
 
     Raises:
       UserError: the run was not evaluated on the split.
     """
     config, info = run.config, run.info
     model = build_model(config.model, info.num_classes, channels=info.channels)
-    path = run.path / "eval" / f"{split}.json"
-    remedy = f"run `python -m deeplab_tf.eval --run_dir={run.path}` first."
+    suffix = class_subset.file_suffix(run, scorer)
+    path = run.path / "eval" / f"{split}{suffix}.json"
+    command = f"python -m deeplab_tf.eval --run_dir={run.path}"
+    command += f" --compare_to={scorer.path}" if suffix else ""
+    remedy = f"run `{command}` first."
     return Subject(
         name=run.path.resolve().name,
         run=run,
+        info=scorer.info,
         log=history.read(run.path / "metrics.jsonl"),
         result=history.known(files.read_json(path, remedy)),
         pictures=image_scores.load(path.with_suffix(".pictures.jsonl")),

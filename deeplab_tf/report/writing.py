@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from deeplab_tf import files, runs
 from deeplab_tf.config.options import ReportOptions
 from deeplab_tf.errors import UserError
+from deeplab_tf.evaluation import class_subset
 from deeplab_tf.inference import predictor
 from deeplab_tf.report import document, figures, gallery, subjects
 from deeplab_tf.report.subjects import Subject
@@ -27,15 +28,15 @@ def write(
       report.write([runs.open_run("runs/voc")], "runs/voc/report.html")
 
     Args:
-      reported: runs of one data set that were evaluated before; the first is what the
-        report is about.
+      reported: runs that were evaluated before; the first is what the report is about.
+        One that knows more classes than another must have been compared to that one.
       path: the file; a report of the same runs is replaced.
       options: split, folder of the shards, number of pictures, weights; None: the
         defaults. Without the shards the report has no pictures, and a line on
         standard error says so.
 
     Raises:
-      UserError: a run was not evaluated on the split, the runs have different classes
+      UserError: a run was not evaluated on the split, the runs have other classes
         or are too many, dataset_dir is not theirs, or `path` is a report of another
         run.
     """
@@ -43,31 +44,44 @@ def write(
     files.check_writable(path.parent, "give another file as --output.")
     if len(reported) > figures.NUM_COLORS:
         raise UserError(f"give at most {figures.NUM_COLORS} --run_dir.")
-    if len({run.info.class_names for run in reported}) > 1:
-        raise UserError("the runs have different classes; report them one by one.")
+    scorers = _scorers(reported)
     found = [
-        subjects.read(run, options.split or run.config.data.eval_split)
-        for run in reported
+        subjects.read(run, options.split or scorer.config.data.eval_split, scorer)
+        for run, scorer in zip(reported, scorers, strict=True)
     ]
     document.refuse_to_replace(path, found)
     if options.pictures:
         found = [
-            dataclasses.replace(one, gallery=_gallery(one, options)) for one in found
+            dataclasses.replace(one, gallery=_gallery(one, scorer, options))
+            for one, scorer in zip(found, scorers, strict=True)
         ]
     text = document.render(found, time.strftime("%Y-%m-%d %H:%M"))
     with files.replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _gallery(subject: Subject, options: ReportOptions) -> gallery.Gallery:
+def _scorers(reported: Sequence[Run]) -> list[Run]:
+    """For each run itself, or the one that knows fewest classes where it knows others.
+
+    Raises:
+      UserError: a run does not know a class of that one.
+    """
+    fewest = min(reported, key=lambda run: run.info.num_classes)
+    for run in reported:
+        class_subset.require_known(run, fewest)
+    names = fewest.info.class_names
+    return [run if run.info.class_names == names else fewest for run in reported]
+
+
+def _gallery(subject: Subject, scorer: Run, options: ReportOptions) -> gallery.Gallery:
     run = subject.run
     try:
-        folder, info = runs.dataset(run, options.dataset_dir)
+        folder, info = runs.dataset(scorer, options.dataset_dir)
         model = runs.load_model(run, checkpoint=options.checkpoint)
         chosen = gallery.choose(subject.pictures, info, options.pictures)
         return gallery.draw(
             chosen,
-            predictor.make_predictor(model),
+            class_subset.restrict(predictor.make_predictor(model), run, scorer),
             folder,
             info,
             subject.result["split"],
