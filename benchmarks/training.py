@@ -7,8 +7,10 @@ For each crop size three ways, each in processes of its own, in turns:
   stock_layers: the same step, with Keras' BatchNormalization and DepthwiseConv2D;
   fit: these layers in model.fit, with Keras' loss and optimiser.
 All read the same pipeline. `waiting` is the share of a step in which it has no batch;
-`estimated_mb` is what training says before its first step. Prints JSON; rates are
-medians over --repeats. The machine should have nothing else to do.
+`estimated_mb` is what training says before its first step; `peak_mb` is the memory of
+the process, not a GPU's. On a GPU the first two compile their steps by XLA, `fit` does
+not. Prints JSON; rates are medians over --repeats. The machine should have nothing else
+to do.
 """
 
 import argparse
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--crop_sizes", default="257,513")
     parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--precision", default="float32", help="as train.precision")
     parser.add_argument("--steps", type=int, default=10, help="timed ones")
     parser.add_argument("--repeats", type=int, default=2, help="processes of each way")
     parser.add_argument("--way", choices=WAYS, help="internal")
@@ -84,6 +87,7 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
             "data.crop_size": (size, size),
             "model.backbone": arguments.backbone,
             "train.batch_size": arguments.batch_size,
+            "train.precision": arguments.precision,
             "train.steps": 1000,
         }
     )
