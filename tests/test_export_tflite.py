@@ -167,6 +167,52 @@ def test_quantized(run, tmp_path, quantize, difference):
     assert maps & {np.float32} == floats
 
 
+def pre_activations():
+    """Sums that are read twice, once through a ReLU, as Xception's."""
+    keras.utils.set_random_seed(2)
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", name="stem")(image)
+    for i in range(2):
+        y = keras.layers.Activation("relu", name=f"relu_{i}")(x)
+        y = keras.layers.Conv2D(8, 3, padding="same", name=f"conv_{i}")(y)
+        x = keras.layers.Add(name=f"sum_{i}")([x, y])
+    x = keras.layers.Conv2D(3, 1, name="logits")(x)
+    return keras.Model(image, ResizeLike(name="resize")([x, image]))
+
+
+def test_int8_relus_stay_in_the_delegate(run, monkeypatch):
+    (picture,) = tiny_run.pictures(33, 33).astype(np.float32)[:, None]
+    contents = []
+    for change in (converter.fused_relu.fuse, lambda content: content):
+        monkeypatch.setattr(converter.fused_relu, "fuse", change)
+        contents.append(
+            converter.convert(
+                pre_activations(),
+                run,
+                [(33, 33)],
+                quantize="int8",
+                calibration=lambda size: [picture],
+            )
+        )
+    counts = [op_counts(content) for content in contents]
+    assert [count["RELU"] for count in counts] == [0, 2]
+    assert [count["DELEGATE"] for count in counts] == [1, 3]
+    np.testing.assert_array_equal(
+        *(logits_of(content, picture) for content in contents)
+    )
+
+
+def logits_of(content, picture):
+    interpreter = interpret(content)
+    (given,), (found,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    )
+    interpreter.set_tensor(given["index"], picture.astype(given["dtype"]))
+    interpreter.invoke()
+    return interpreter.get_tensor(found["index"])
+
+
 def dark(size):
     return [tiny_run.pictures(*size, seed=i) // 2 for i in range(9)]
 

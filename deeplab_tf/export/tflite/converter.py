@@ -13,7 +13,7 @@ from tensorflow.lite.python.convert import ConverterError
 import deeplab_tf
 from deeplab_tf import cli
 from deeplab_tf.errors import UserError
-from deeplab_tf.export.tflite import inspection, model_metadata
+from deeplab_tf.export.tflite import fused_relu, inspection, model_metadata
 from deeplab_tf.inference.freezing import freeze
 from deeplab_tf.network import folding
 from deeplab_tf.network.layers import atrous
@@ -80,6 +80,8 @@ def convert(
             # The converter calibrates by an interpreter that it warns of.
             warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
             content = _run(converter, quantize)
+    if quantize == "int8":
+        content = fused_relu.fuse(content)
     found = inspection.faults(content)
     if found:
         raise RuntimeError(f"the converter left {', '.join(found)} in the file.")
