@@ -1,7 +1,9 @@
 """Latency of exported models: SavedModel folders, .tflite and .onnx files, in turns.
 
 Without --model a MobileNetV2 DeepLabv3+ of random weights is exported and timed; the
-time does not depend on the weights. Prints a table, or JSON with --json.
+time does not depend on the weights. Of a SavedModel each signature that takes pictures
+is timed. Prints a table, or JSON with --json: medians, and what they are of that of the
+first .tflite.
 
 Examples:
   python benchmarks/inference.py --model=exports/voc --model=voc.tflite --threads=2
@@ -11,6 +13,7 @@ Examples:
 import contextlib
 import functools
 import json
+import math
 import pathlib
 import statistics
 import tempfile
@@ -63,25 +66,47 @@ def time_all(
         channels = opened.run["dataset"]["channels"] if opened.run else 3
         own_size = opened.nearest_size(size)
         picture = timing.random_picture(*own_size, channels)
-        calls[path] = functools.partial(opened.runner.infer, picture)
-        results.append(
+        own_calls = _calls(opened, path, picture)
+        calls |= own_calls
+        results += [
             {
-                "model": path,
+                "model": name,
                 "format": opened.format,
                 "num_bytes": opened.num_bytes,
                 "size": own_size,
                 "num_threads": threads,
             }
-        )
+            for name in own_calls
+        ]
     times = timing.milliseconds(calls, FLAGS.runs)
     for result in results:
         own = times[result["model"]]
         result |= {"median_ms": statistics.median(own), "fastest_ms": min(own)}
+    floor = [r["median_ms"] for r in results if r["format"] == "TFLite"]
+    for result in results if floor else []:
+        result["ratio"] = result["median_ms"] / floor[0]
     return results
+
+
+def _calls(opened: Any, path: str, picture: Any) -> dict[str, Callable[[], Any]]:
+    """What is timed of an export: of a SavedModel each signature for pictures."""
+    if opened.format != "SavedModel":
+        return {path: functools.partial(opened.runner.infer, picture)}
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(path).signatures
+
+    def call(name: str) -> Any:
+        return signatures[name](pictures=tf.constant(picture))
+
+    # Those of earlier versions have no "labels".
+    names = {"labels", "serving_default", "logits"} & {*signatures}
+    return {f"{path} {name}": functools.partial(call, name) for name in sorted(names)}
 
 
 def export_random(folder: pathlib.Path, size: tuple[int, int]) -> list[str]:
     """A SavedModel and .tflite files, float32 and int8, of an untrained network."""
+    import keras
     import numpy as np
     import tensorflow as tf
 
@@ -93,29 +118,45 @@ def export_random(folder: pathlib.Path, size: tuple[int, int]) -> list[str]:
     from deeplab_tf.network.deeplab import build_model
 
     config = Config()
-    names = tuple(f"class {i}" for i in range(21))
-    info = DatasetInfo(name="random", class_names=names)
+    classes = tuple(f"class {i}" for i in range(21))
+    info = DatasetInfo(name="random", class_names=classes)
     strategy = tf.distribute.get_strategy()
     run = runs.Run(folder, config, info, runs.provenance(strategy))
     model = build_model(config.model, info.num_classes)
+    # TensorFlow drops additions of zero, and with them what it makes of a convolution,
+    # its bias and its activation: no trained network is so.
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.beta.assign(rng.normal(0, 0.3, layer.beta.shape))
     saved_model.save(model, run, folder / "saved_model")
 
     def calibration(size: tuple[int, int]) -> list[np.ndarray]:
         return [timing.random_picture(size[0], size[1], 3)]
 
-    for kind in ("none", "int8"):
+    for name, quantize, output_type in (
+        ("logits", "none", "logits"),
+        ("probabilities", "none", "probabilities"),
+        ("int8", "int8", "logits"),
+    ):
         content = converter.convert(
-            model, run, [size], quantize=kind, calibration=calibration
+            model,
+            run,
+            [size],
+            output_type=output_type,
+            quantize=quantize,
+            calibration=calibration,
         )
-        (folder / f"{kind}.tflite").write_bytes(content)
-    files = ("saved_model", "none.tflite", "int8.tflite")
-    return [str(folder / name) for name in files]
+        (folder / f"{name}.tflite").write_bytes(content)
+    names = ("logits.tflite", "probabilities.tflite", "int8.tflite", "saved_model")
+    return [str(folder / name) for name in names]
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    head = f"{'median':>9} {'fastest':>9}  {'size':>9}  {'MB':>6}  model"
+    head = f"{'median':>9} {'fastest':>9} {'ratio':>6}  {'size':>9}  {'MB':>6}  model"
     lines = [
-        f"{result['median_ms']:>6.1f} ms {result['fastest_ms']:>6.1f} ms  "
+        f"{result['median_ms']:>6.1f} ms {result['fastest_ms']:>6.1f} ms "
+        f"{result.get('ratio', math.nan):>6.2f}  "
         f"{'x'.join(map(str, result['size'])):>9}  {result['num_bytes'] / 1e6:>6.1f}  "
         f"{result['model']}"
         for result in results

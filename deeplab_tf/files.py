@@ -136,9 +136,11 @@ def _remove_leftovers(folder: pathlib.Path) -> None:
     """Removes what processes of this machine that were killed left half written."""
     leftover = re.compile(rf"\..*\.writing-{re.escape(_host())}-(\d+)(\..*)?")
     with contextlib.suppress(OSError):  # who may not remove may not write either
-        for path in list(folder.iterdir()):
-            match = leftover.fullmatch(path.name)
+        # Names alone: a folder of many pictures is looked through for each of them.
+        for name in os.listdir(folder):
+            match = leftover.fullmatch(name)
             if match and not _is_alive(int(match[1])):
+                path = folder / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -53,6 +53,10 @@ def test_pictures(signatures, model, shape):
     np.testing.assert_allclose(outputs["probabilities"], probabilities, atol=1e-3)
     assert (outputs["labels"] == logits.argmax(-1)).numpy().mean() > 0.999
     assert outputs["labels"].dtype == tf.int32
+    alone = signatures["labels"](pictures=tf.constant(pictures))
+    assert list(alone) == ["labels"]
+    np.testing.assert_array_equal(alone["labels"], outputs["labels"])
+    assert alone["labels"].dtype == tf.int32
 
 
 def test_logits(signatures, model):
@@ -127,6 +131,20 @@ def test_scales_and_flip(run, model, tmp_path):
     expected = predict.probabilities(pictures)
     outputs = loaded.signatures["serving_default"](pictures=pictures)
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-4)
+    alone = loaded.signatures["labels"](pictures=pictures)["labels"]
+    np.testing.assert_array_equal(alone, outputs["labels"])
+
+
+def test_labels_take_no_softmax(folder):
+    """The function of a signature calls none that has one."""
+    signatures = tf.saved_model.load(str(folder)).signatures
+    for name, count in (("labels", 0), ("serving_default", 1)):
+        functions = {
+            item.signature.name: item.node_def
+            for item in signatures[name].graph.as_graph_def().library.function
+        }
+        nodes = [node for nodes in functions.values() for node in nodes]
+        assert sum(node.op == "Softmax" for node in nodes) == count, name
 
 
 @pytest.mark.parametrize(

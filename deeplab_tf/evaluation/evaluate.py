@@ -1,6 +1,5 @@
 """mIoU and friends over a split in one pass, each picture at its own size."""
 
-import concurrent.futures
 import time
 from collections.abc import Iterable, Iterator
 
@@ -15,6 +14,7 @@ from deeplab_tf.evaluation.boundary import BoundaryCounter
 from deeplab_tf.evaluation.calibration import CalibrationCounter
 from deeplab_tf.evaluation.image_scores import PictureScore
 from deeplab_tf.files import Json, Values
+from deeplab_tf.inference import threads
 from deeplab_tf.inference.predictor import Predictor
 
 Example = dict[str, tf.Tensor]
@@ -57,16 +57,13 @@ def evaluate(
     start = time.perf_counter()
     tally = _Tally(info, detailed)
     examples = reading.read_split(dataset_dir, info, split, f"evaluate {split}")
-    # Counting goes on beside the next forward pass; one batch waits at most.
-    with concurrent.futures.ThreadPoolExecutor(1) as worker:
-        pending: concurrent.futures.Future[None] | None = None
-        for batch in batch_by_size(examples, batch_size):
-            outputs = _predict(predict, batch, detailed)
-            if pending is not None:
-                pending.result()
-            pending = worker.submit(tally.add, batch, *outputs)
-        if pending is not None:
-            pending.result()
+    predicted = (
+        (batch, *_predict(predict, batch, detailed))
+        for batch in batch_by_size(examples, batch_size)
+    )
+    # Counting goes on beside the next forward pass.
+    for _ in threads.in_order(lambda outputs: tally.add(*outputs), predicted):
+        pass
     seconds = time.perf_counter() - start
     return {**tally.result(), "split": split, "seconds": round(seconds, 2)}
 

@@ -1,6 +1,7 @@
 """A SavedModel that needs nothing but TensorFlow: pictures in, labels out.
 
 serving_default  pictures uint8 [B, H, W, C], any size -> labels, probabilities
+labels           pictures uint8 [B, H, W, C] -> labels, without the time of the rest
 serving_bytes    contents string [B], JPEG or PNG -> labels, confidence, sizes
 logits           pictures uint8 [B, H, W, C] -> logits
 config           -> run.json and the class names
@@ -73,6 +74,7 @@ class Server(tf.Module):
         self._info = run.info
         self._run_json = json.dumps(run.to_dict())
         self._predict = make_predictor(model, scales=scales, flip=flip)
+        self._averages = flip or tuple(scales) != (1.0,)
         self._max_pixels = max_pixels
         self._least = run.config.model.padded_size or _LEAST
 
@@ -84,6 +86,7 @@ class Server(tf.Module):
         pictures = tf.TensorSpec(shape, pixel, "pictures")
         traced = {
             "serving_default": (self.serve_pictures, [pictures]),
+            "labels": (self.serve_labels, [pictures]),
             "logits": (self.serve_logits, [pictures]),
             "config": (self.serve_config, []),
         }
@@ -97,14 +100,17 @@ class Server(tf.Module):
 
     def serve_pictures(self, pictures: tf.Tensor) -> Outputs:
         """Pictures of one size: labels [B, H, W], probabilities [B, H, W, K]."""
-        pictures = self._check_pictures(pictures)
-        probabilities = self._predict.probabilities(pictures)
-        return {"labels": _labels(probabilities), "probabilities": probabilities}
+        scores = self._scores(self._check_pictures(pictures))
+        return {"labels": _labels(scores), "probabilities": self._probabilities(scores)}
+
+    def serve_labels(self, pictures: tf.Tensor) -> Outputs:
+        """Pictures of one size: labels [B, H, W], of which no probability is taken."""
+        return {"labels": _labels(self._scores(self._check_pictures(pictures)))}
 
     def serve_logits(self, pictures: tf.Tensor) -> Outputs:
         """Pictures of one size, one scale: logits [B, H, W, K]."""
         pictures = self._check_pictures(pictures)
-        return {"logits": self._model(tf.cast(pictures, tf.float32))}
+        return {"logits": self._logits(pictures)}
 
     def serve_bytes(self, contents: tf.Tensor) -> Outputs:
         """Encoded pictures of any sizes, turned upright.
@@ -130,10 +136,9 @@ class Server(tf.Module):
             inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
         ) -> tuple[tf.RaggedTensor, ...]:
             picture = encoded_image.decode(*inputs, self._info.channels)
-            probabilities = self._predict.probabilities(picture[None])[0]
-            labels = _labels(probabilities)
-            confidence = tf.reduce_max(probabilities, -1)
-            return _ragged(labels), _ragged(confidence)
+            scores = self._scores(picture[None])[0]
+            confidence = tf.reduce_max(self._probabilities(scores), -1)
+            return _ragged(_labels(scores)), _ragged(confidence)
 
         labels, confidence = tf.map_fn(
             one,
@@ -155,6 +160,22 @@ class Server(tf.Module):
             "run_json": tf.constant(self._run_json),
             "class_names": tf.constant(list(self._info.class_names)),
         }
+
+    def _logits(self, pictures: tf.Tensor) -> tf.Tensor:
+        return self._model(tf.cast(pictures, tf.float32))
+
+    def _scores(self, pictures: tf.Tensor) -> tf.Tensor:
+        """What is highest at the label: probabilities where views are averaged.
+
+        Of one view they are the logits, which tell it without a softmax.
+        """
+        if self._averages:
+            return self._predict.probabilities(pictures)
+        return self._logits(pictures)
+
+    def _probabilities(self, scores: tf.Tensor) -> tf.Tensor:
+        """The probabilities of `_scores`."""
+        return scores if self._averages else tf.nn.softmax(scores)
 
     def _check_pictures(self, pictures: tf.Tensor) -> tf.Tensor:
         """The pictures, once their size is known to be served."""
@@ -207,8 +228,8 @@ class _Function(keras.layers.Layer):
         return (*input_shape[:3], self._num_classes)
 
 
-def _labels(probabilities: tf.Tensor) -> tf.Tensor:
-    return tf.argmax(probabilities, -1, output_type=tf.int32)
+def _labels(scores: tf.Tensor) -> tf.Tensor:
+    return tf.argmax(scores, -1, output_type=tf.int32)
 
 
 def _ragged(rows: tf.Tensor) -> tf.RaggedTensor:

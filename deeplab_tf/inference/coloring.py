@@ -1,5 +1,6 @@
 """Colour maps, overlays and pictures to look at, in NumPy."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,15 +23,16 @@ def palette_image(labels: np.ndarray, colormap: Colormap) -> Image.Image:
       colormap: RGB in 0..255 for each class.
     """
     indices = np.minimum(labels, 255).astype(np.uint8)
-    picture = Image.fromarray(indices, "L").convert("P")
-    picture.putdata(indices.ravel())
+    picture = Image.fromarray(indices)
     colors = [*colormap, *[_VOID_COLOR] * 256][:256]
-    picture.putpalette([value for color in colors for value in color])
+    picture.putpalette([value for color in colors for value in color])  # now mode P
     return picture
 
 
 def colorize(labels: np.ndarray, colormap: Colormap) -> np.ndarray:
     """Class colours of a label map: [H, W] -> uint8 [H, W, 3]; void past the map."""
+    if len(colormap) < 256:  # Pillow looks colours up several times as fast
+        return np.asarray(palette_image(labels, colormap).convert("RGB"))
     table = np.array([*colormap, _VOID_COLOR], np.uint8)
     return table[np.minimum(labels, len(colormap))]
 
@@ -117,7 +119,7 @@ def legend(
       uint8 [h, w, 3], black on white.
     """
     size = min(max(width // 80, 12), 40)
-    font = ImageFont.load_default(size)
+    font = _font(size)
     entries = [_entry(value, names, colormap) for value in values]
     cell = 3 * size + max(round(font.getlength(text)) for text, _ in entries)
     columns = max(1, width // cell)
@@ -131,6 +133,11 @@ def legend(
         draw.rectangle((left, top, left + size, top + size), color, "grey")
         draw.text((left + 1.5 * size, top), text, "black", font)
     return np.asarray(strip)
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
 
 
 def _entry(value: int, names: Sequence[str], colormap: Colormap) -> tuple[str, Color]:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import pathlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,13 +12,14 @@ from PIL import Image
 from deeplab_tf import cli, files
 from deeplab_tf.data import reading, records
 from deeplab_tf.data.dataset_info import DatasetInfo
-from deeplab_tf.inference import coloring, contact_sheet, images
+from deeplab_tf.inference import coloring, contact_sheet, images, threads
 from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.inference.submission import Submission
 
 # name without ending, image uint8 [H, W, C], labels [H, W] where known
 Example = tuple[str, np.ndarray, np.ndarray | None]
 SHEET = "contact_sheet.jpg"
+_DRAWING_THREADS = 2
 _SHEET_CELLS = 48  # of the contact sheet; more would be too large to be looked at
 
 
@@ -29,10 +31,11 @@ def read_pictures(pattern: str, channels: int = 3) -> Iterator[Example]:
         the model takes.
     """
     paths = images.find(pattern)
-    return (
-        (path.stem, images.read(path, channels), None)
-        for path in cli.bar(paths, "draw")
-    )
+
+    def read(path: pathlib.Path) -> Example:
+        return path.stem, images.read(path, channels), None
+
+    return iter(cli.bar(threads.in_order(read, paths), "draw", len(paths)))
 
 
 def read_examples(dataset_dir: str, info: DatasetInfo, split: str) -> Iterator[Example]:
@@ -75,31 +78,25 @@ def draw(
       numbered.
     """
     taken: set[str] = set()
-    cells: list[contact_sheet.Cell] = []
-    for name, image, labels in itertools.islice(examples, limit):
-        name = free_name(name, taken)
-        predictions, confidence = predict.labels_and_confidence(image[None])
-        drawn = Drawn(
-            image=image,
-            labels=labels,
-            predictions=predictions[0],
-            confidence=None if confidence is None else confidence[0],
-            info=info,
-        )
-        if len(cells) < _SHEET_CELLS:
-            tiles = contact_sheet.tiles(image, predictions[0], info.colormap)
-            cells.append(contact_sheet.Cell(name, tiles))
+    folder = pathlib.Path(output_dir)
+    chosen = itertools.islice(examples, limit)
+    predicted = _predict(chosen, predict, info, taken, "confidence" in kinds)
+
+    def write(numbered: tuple[int, tuple[str, Drawn]]) -> contact_sheet.Cell | None:
+        number, (name, drawn) = numbered
         for kind in kinds:
             picture = KINDS[kind](drawn)
             if picture is not None:
-                _write(picture, pathlib.Path(output_dir, kind, f"{name}.png"))
+                _write(picture, folder / kind / f"{name}.png")
         if submission is not None:
-            path = pathlib.Path(
-                output_dir, "submission", f"{name}{submission.suffix}.png"
-            )
+            path = folder / "submission" / f"{name}{submission.suffix}.png"
             _write(_submitted(drawn, submission), path)
+        return _cell(name, drawn) if number < _SHEET_CELLS else None
+
+    written = threads.in_order(write, enumerate(predicted), _DRAWING_THREADS)
+    cells = [cell for cell in written if cell is not None]
     if len(cells) > 1:
-        _write(contact_sheet.draw(cells, info), pathlib.Path(output_dir, SHEET))
+        _write(contact_sheet.draw(cells, info), folder / SHEET)
     return len(taken)
 
 
@@ -124,6 +121,32 @@ class Drawn:
     legend: Sequence[int] | None = None
 
 
+def _predict(
+    examples: Iterable[Example],
+    predict: Predictor,
+    info: DatasetInfo,
+    taken: set[str],
+    with_confidence: bool,
+) -> Iterator[tuple[str, Drawn]]:
+    """Yields each picture's free name and what is predicted for it."""
+    for name, image, labels in examples:
+        batch, confidence = image[None], None
+        if with_confidence:
+            predictions, confidence = predict.labels_and_confidence(batch)
+        else:
+            predictions = predict.labels(batch)
+        yield (
+            free_name(name, taken),
+            Drawn(
+                image=image,
+                labels=labels,
+                predictions=predictions[0],
+                confidence=None if confidence is None else confidence[0],
+                info=info,
+            ),
+        )
+
+
 def _mask(drawn: Drawn) -> Image.Image:
     return coloring.palette_image(drawn.predictions, drawn.info.colormap)
 
@@ -139,10 +162,15 @@ def _overlay(drawn: Drawn) -> Image.Image:
     values = drawn.legend
     if values is None:
         shown = [drawn.predictions, *([] if drawn.labels is None else [drawn.labels])]
-        values = sorted({int(v) for part in shown for v in np.unique(part)})
+        values = sorted({int(v) for part in shown for v in _values(part)})
     names, width = drawn.info.class_names, panels.shape[1]
     legend = coloring.legend(values, names, drawn.info.colormap, width)
     return Image.fromarray(coloring.below(panels, legend))
+
+
+def _values(labels: np.ndarray) -> np.ndarray:
+    """The labels that occur: counting is faster than sorting all pixels."""
+    return np.flatnonzero(np.bincount(labels.ravel()))
 
 
 def _confidence(drawn: Drawn) -> Image.Image | None:
@@ -177,9 +205,19 @@ def _submitted(drawn: Drawn, submission: Submission) -> Image.Image:
     return Image.fromarray(values)
 
 
+def _cell(name: str, drawn: Drawn) -> contact_sheet.Cell:
+    colormap = drawn.info.colormap
+    return contact_sheet.Cell(
+        name, contact_sheet.tiles(drawn.image, drawn.predictions, colormap)
+    )
+
+
 def _write(picture: Image.Image, path: pathlib.Path) -> None:
+    # Photographs hold hardly a repetition that zlib's usual search would find: this is
+    # three times as fast, and a JPEG takes no notice.
+    strategy = zlib.Z_RLE if picture.mode == "RGB" else zlib.Z_DEFAULT_STRATEGY
     with files.replacing(path) as temporary:
-        picture.save(temporary)
+        picture.save(temporary, compress_type=strategy)
 
 
 def free_name(name: str, taken: set[str]) -> str:

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from deeplab_tf.network.layers.atrous import Rates, undilated
 
-# (x, kernel, rates) -> the SAME atrous depthwise convolution
-DepthwiseKernel = Callable[[tf.Tensor, tf.Tensor, Rates], tf.Tensor]
+# (x, kernel, rates, bias) -> the SAME atrous depthwise convolution
+DepthwiseKernel = Callable[[tf.Tensor, tf.Tensor, Rates, tf.Tensor | None], tf.Tensor]
 
 
 def fold(
@@ -72,10 +72,8 @@ class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         if not is_atrous or self.depth_multiplier != 1:
             return super().call(inputs)
         kernel = tf.convert_to_tensor(self.kernel)
-        y = self._convolve(inputs, kernel, self.dilation_rate)
-        if self.bias is not None:
-            y = tf.nn.bias_add(y, tf.convert_to_tensor(self.bias))
-        return y
+        bias = None if self.bias is None else tf.convert_to_tensor(self.bias)
+        return self._convolve(inputs, kernel, self.dilation_rate, bias)
 
 
 class _Conv2D(keras.layers.Conv2D):

@@ -13,12 +13,9 @@ from deeplab_tf.inference.runners import Runner
 from deeplab_tf.runs import RUN_FILE
 
 RUN_JSON = pathlib.PurePath("assets.extra", RUN_FILE)
+_ALL, _LABELS = "serving_default", "labels"
 # The signature that gives an output.
-_SIGNATURES = {
-    "labels": "serving_default",
-    "probabilities": "serving_default",
-    "logits": "logits",
-}
+_SIGNATURES = {"labels": _LABELS, "probabilities": _ALL, "logits": "logits"}
 
 
 class SavedModelRunner(Runner):
@@ -41,13 +38,22 @@ class SavedModelRunner(Runner):
     ) -> dict[str, np.ndarray]:
         """As in `Runner`; logits come of a signature of their own, of one scale."""
         outputs: dict[str, tf.Tensor] = {}
-        for signature in {_SIGNATURES[name] for name in names}:
+        for signature in self._needed(names):
             outputs |= self._signatures[signature](pictures=self._prepare(images))
         return {name: outputs[name].numpy() for name in names}
 
     def infer(self, images: np.ndarray) -> object:
         """As in `Runner`."""
-        return self._signatures["serving_default"](pictures=self._prepare(images))
+        (signature,) = self._needed({"labels"})
+        return self._signatures[signature](pictures=self._prepare(images))
+
+    def _needed(self, names: Collection[str]) -> set[str]:
+        """The signatures that give these outputs, as few as there need be."""
+        needed = {_SIGNATURES[name] for name in names}
+        # Exports of earlier versions give labels with the probabilities alone.
+        if _LABELS in needed and (_ALL in needed or _LABELS not in self._signatures):
+            needed = needed - {_LABELS} | {_ALL}
+        return needed
 
     def _prepare(self, images: np.ndarray) -> tf.Tensor:
         """The images in the input's type."""

@@ -20,23 +20,37 @@ Rates = tuple[int, int]  # distance between taps in pixels: down, across
 WithGradient = tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]
 
 
-def dilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
-    """TensorFlow's dilated kernel without our gradient: what converters know."""
-    return tf.raw_ops.DepthwiseConv2dNative(
+def dilated(
+    x: tf.Tensor, kernel: tf.Tensor, rates: Rates, bias: tf.Tensor | None = None
+) -> tf.Tensor:
+    """TensorFlow's dilated kernel without our gradient: what converters know.
+
+    Args:
+      x: Tensor[B, H, W, C].
+      kernel: Tensor[h, w, C, 1], h and w odd.
+      rates: as in this file's formula.
+      bias: Tensor[C], added to the result.
+    """
+    y = tf.raw_ops.DepthwiseConv2dNative(
         input=x,
         filter=kernel,
         strides=[1, 1, 1, 1],
         padding="SAME",
         dilations=[1, *rates, 1],
     )
+    return y if bias is None else tf.nn.bias_add(y, bias)
 
 
-def undilated(x: tf.Tensor, kernel: tf.Tensor, rates: Rates) -> tf.Tensor:
-    """The ordinary kernel on the folded map (see `fold`): for every device."""
+def undilated(
+    x: tf.Tensor, kernel: tf.Tensor, rates: Rates, bias: tf.Tensor | None = None
+) -> tf.Tensor:
+    """As `dilated`, by the ordinary kernel on the folded map: for every device."""
     batch, height, width, channels = known_shape(x)
     wide = fold(x, rates, kernel.shape[1] // 2)
     repeated = tf.tile(kernel, [1, 1, rates[1], 1])
     y = tf.nn.depthwise_conv2d(wide, repeated, [1, 1, 1, 1], "SAME")
+    if bias is not None:  # here TensorFlow makes one operation of both
+        y = tf.nn.bias_add(y, tf.tile(bias, [rates[1]]))
     rows = known_shape(wide)[1] * rates[0]
     return tf.reshape(y, [batch, rows, -1, channels])[:, :height, :width]
 
