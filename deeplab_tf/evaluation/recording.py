@@ -37,13 +37,11 @@ def evaluate_run(
 
     Returns:
       What `evaluate.evaluate` gives but for `pictures`, with the settings,
-      `dataset_dir`, the `comparison` where one was asked for, and the `path` of the
-      file that holds the rest.
+      `dataset_dir`, any `comparison`, and the `path` of the file that holds the rest.
 
     Raises:
-      UserError: there are no weights, no such split, nothing to compare with, or a run
-        to compare with that knows more classes; or the
-        folder of the results cannot be written, which is said before the measuring.
+      UserError: there are no weights, no such split, nothing to compare with, or that
+        knows more classes; or the folder cannot be written, which is said first.
 
     Example:
       >>> run = runs.open_run("runs/voc")
@@ -56,11 +54,10 @@ def evaluate_run(
     folder = pathlib.Path(options.output or run.path / "eval")
     files.check_writable(folder, "give another one as --output.")
     predict, suffix, settings = _predictor(run, options)
-    predict = class_subset.restrict(predict, run, scorer)
     if left_out := class_subset.left_out(run, scorer):
         settings["classes_left_out"] = left_out
     result = evaluate.evaluate(
-        predict,
+        class_subset.restrict(predict, run, scorer),
         dataset_dir,
         info,
         split,

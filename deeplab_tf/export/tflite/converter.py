@@ -80,17 +80,15 @@ def convert(
             # The converter calibrates by an interpreter that it warns of.
             warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
             content = _run(converter, quantize)
-    if quantize == "int8":
-        content = fused_relu.fuse(content)
-    found = inspection.faults(content)
-    if found:
+    if found := inspection.faults(content):
         raise RuntimeError(f"the converter left {', '.join(found)} in the file.")
     return _complete(content, run, output_type, len(sizes))
 
 
 def _run(converter: tf.lite.TFLiteConverter, quantize: str) -> bytes:
     try:
-        return converter.convert()
+        content: bytes = converter.convert()
+        return fused_relu.fuse(content) if quantize == "int8" else content
     except (RuntimeError, ConverterError) as error:
         if quantize == "none":
             raise
