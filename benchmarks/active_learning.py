@@ -19,6 +19,7 @@ a double dash: -- --train.steps=300 --train.init_checkpoint=runs/released
 import argparse
 import csv
 import dataclasses
+import io
 import json
 import pathlib
 import random
@@ -28,8 +29,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tqdm
 from ablation import spread
+from PIL import Image
 
 from deeplab_tf import files
 from deeplab_tf.config.options import SELECTIONS
@@ -180,9 +183,22 @@ def _write_shards(
     val = info.split("val")
     for shard in val.shards:
         shutil.copyfile(source / shard, folder / shard)
-    train = dataset_info.Split(num_examples=len(examples), shards=(name,))
+    counts = np.sum(
+        [np.bincount(labels_of(one).ravel(), minlength=256) for one in examples], 0
+    )
+    train = dataset_info.Split(
+        num_examples=len(examples),
+        shards=(name,),
+        class_pixels=tuple(counts[: info.num_classes].tolist()),
+    )
     splits = {"train": train, "val": val}
     dataset_info.save(dataclasses.replace(info, splits=splits), folder)
+
+
+def labels_of(record: bytes) -> np.ndarray:
+    """The label map of a serialised example, uint8 [H, W]."""
+    content: Any = records.decode_example(record)[records.LABEL]
+    return np.asarray(Image.open(io.BytesIO(content)))
 
 
 def trained_miou(

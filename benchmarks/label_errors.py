@@ -18,24 +18,30 @@ killed goes on where it was. Settings of training follow a double dash.
 """
 
 import argparse
-import io
 import json
 import pathlib
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tqdm
 from ablation import spread
-from active_learning import ROOT, Records, command, picture, read, trained_miou
+from active_learning import (
+    ROOT,
+    Records,
+    command,
+    labels_of,
+    picture,
+    read,
+    trained_miou,
+)
 from PIL import Image
 from planted_errors import KINDS, plant
 
 from deeplab_tf import files
-from deeplab_tf.data import dataset_info, records
+from deeplab_tf.data import dataset_info
 from deeplab_tf.data.conversion import decisions
 from deeplab_tf.data.conversion.png import encode_png
 from deeplab_tf.data.conversion.runs import coco_runs
@@ -130,7 +136,9 @@ def _write_dirty(
             examples = read(arguments.dataset_dir, info, split)
             for kind in ("source/images", "source/labels", "clean"):
                 (temporary / kind / split).mkdir(parents=True)
-            labels = {n: _labels(record) for n, record in enumerate(examples.values())}
+            labels = {
+                n: labels_of(record) for n, record in enumerate(examples.values())
+            }
             planted = {}
             if split == "train":
                 planted = _plant(labels, arguments.share, info, rng)
@@ -140,11 +148,6 @@ def _write_dirty(
         shutil.rmtree(temporary / "clean" / "val")
         classes = {"class_names": info.class_names, "colormap": info.colormap}
         files.write_json(temporary / "source" / "classes.json", classes)
-
-
-def _labels(record: bytes) -> np.ndarray:
-    content: Any = records.decode_example(record)[records.LABEL]
-    return np.asarray(Image.open(io.BytesIO(content)))
 
 
 def _plant(
