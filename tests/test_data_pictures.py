@@ -187,6 +187,16 @@ def test_exif_is_dropped_where_only_the_raw_pixels_fit_the_label():
     np.testing.assert_array_equal(decoded(read.encoded), RGB)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_png_of_a_photograph_holds_its_pixels(dtype, channels):
+    smooth = np.linspace(0, np.iinfo(dtype).max, 7 * 9 * channels)
+    pixels = smooth.reshape(7, 9, channels)[::-1].astype(dtype)
+    data = encode_png(pixels, photograph=True)
+    decoded = tf.io.decode_png(data, dtype=tf.as_dtype(dtype))
+    np.testing.assert_array_equal(decoded, pixels)
+
+
 @pytest.mark.parametrize("place", [-20, 16 + 13 + 3, -1])  # of IDAT, IHDR, IEND
 def test_png_that_only_pillow_reads_is_refused(place):
     data = bytearray(encoded(RGB[:, :, 0]))

@@ -8,21 +8,37 @@ import numpy as np
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3  # colour types
+_UP = 2  # the filter of a row that holds differences from the one above
 _COLOR_TYPES = {1: _GREY, 3: 2, 4: 6}  # by number of channels
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """A PNG of uint8 or uint16 pixels [H, W, 1, 3 or 4]; Pillow lacks 16-bit colour."""
+def encode_png(pixels: np.ndarray, *, photograph: bool = False) -> bytes:
+    """A PNG of uint8 or uint16 pixels [H, W, 1, 3 or 4]; Pillow lacks 16-bit colour.
+
+    Args:
+      pixels: the picture.
+      photograph: takes each row's difference from the one above and looks for runs
+        alone: half of Pillow's time for a tenth more bytes, and other threads go on
+        meanwhile.
+    """
     height, width, channels = pixels.shape
     rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))
     rows = rows.view(np.uint8).reshape(height, -1)
-    filtered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
+    filtered = np.zeros((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 1:] = rows
+    level, strategy = 6, zlib.Z_DEFAULT_STRATEGY
+    if photograph:
+        filtered[:, 0] = _UP
+        filtered[1:, 1:] -= rows[:-1]
+        level, strategy = 1, zlib.Z_RLE
+    compressor = zlib.compressobj(level, strategy=strategy)
+    compressed = compressor.compress(filtered) + compressor.flush()
     depth, color_type = 8 * pixels.itemsize, _COLOR_TYPES[channels]
     header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     return (
         SIGNATURE
         + _chunk(b"IHDR", header)
-        + _chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6))
+        + _chunk(b"IDAT", compressed)
         + _chunk(b"IEND", b"")
     )
 
