@@ -55,7 +55,8 @@ FIGURES = {
     "regions": "regions that review lists",
     "precision": "of the first 10 % of them, share that is planted",
     "precision_of_all": "of all of them",
-    "found": "share of the planted errors in the first 10 %",
+    "found_regions": "of all that are planted, share in the first 10 %",
+    "found": "labels with a planted error, share in the first 10 %",
     "found_in_all": "in all of them",
     "dirty_miou": "mIoU of the network of the dirty labels",
     "mended_miou": "mIoU of that of the mended labels",
@@ -234,6 +235,7 @@ def _decide(found: Json, dirty: pathlib.Path, path: pathlib.Path, share: float) 
         "regions": len(regions),
         "precision": float(np.mean(hits[:shown])),
         "precision_of_all": float(np.mean(hits)),
+        "found_regions": sum(hits[:shown]) / max(1, sum(hits)),
         "found": _share_found(regions[:shown], hits, planted),
         "found_in_all": _share_found(regions, hits, planted),
     }

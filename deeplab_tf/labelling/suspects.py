@@ -186,7 +186,9 @@ def rank(suspects: Sequence[Suspect], thresholds: np.ndarray) -> list[Suspect]:
     The score is the squared margin times the side of a square of as many pixels: a
     small region must be surer than a large one. It is divided by the root of what is
     usual for regions with the same label and prediction, so that two classes that are
-    confused in every image do not fill the page.
+    confused in every image do not fill the page; and multiplied by the root of how much
+    of its image is suspect, against the median image: errors come in company, as where
+    a whole mask lies beside its objects.
 
     Args:
       suspects: of all images.
@@ -195,9 +197,10 @@ def rank(suspects: Sequence[Suspect], thresholds: np.ndarray) -> list[Suspect]:
     sure = [one for one in suspects if one.confidence >= thresholds[one.prediction]]
     raw = np.array([one.margin**2 * np.sqrt(one.pixels) for one in sure])
     usual = _usual([(one.label, one.prediction) for one in sure], raw)
+    scores = raw / np.sqrt(usual) * np.sqrt(_company(sure))
     scored = [
         dataclasses.replace(one, score=float(value))
-        for one, value in zip(sure, raw / np.sqrt(usual), strict=True)
+        for one, value in zip(sure, scores, strict=True)
     ]
     return sorted(scored, key=lambda one: (-one.score, one.example, one.box))
 
@@ -238,6 +241,15 @@ def _share(one: Suspect, covered: Mapping[str, np.ndarray]) -> float:
     if pixels is None or pixels.shape != one.size:
         return 0.0
     return float(pixels[one.mask].mean())
+
+
+def _company(suspects: Sequence[Suspect]) -> np.ndarray:
+    """How much of each region's image is suspect, over the median image's, [N]."""
+    if not suspects:
+        return np.zeros(0)
+    _, members = np.unique([one.example for one in suspects], return_inverse=True)
+    masses = np.bincount(members, [one.pixels * one.margin for one in suspects])
+    return (masses / np.median(masses))[members]
 
 
 def _usual(pairs: Sequence[tuple[int, int]], raw: np.ndarray) -> np.ndarray:
