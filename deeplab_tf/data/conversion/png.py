@@ -32,7 +32,7 @@ def encode_png(pixels: np.ndarray, *, photograph: bool = False) -> bytes:
         filtered[1:, 1:] -= rows[:-1]
         level, strategy = 1, zlib.Z_RLE
     compressor = zlib.compressobj(level, strategy=strategy)
-    compressed = compressor.compress(filtered) + compressor.flush()
+    compressed = compressor.compress(filtered.data) + compressor.flush()
     depth, color_type = 8 * pixels.itemsize, _COLOR_TYPES[channels]
     header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     return (
