@@ -5,16 +5,16 @@ converter cannot make it part of the sum. XNNPACK has no such operation for int8
 falls out of the delegate and parts what lies before it from what follows.
 """
 
-import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
-_FILE_IDENTIFIER = b"TFL3"
+from deeplab_tf.export.tflite import inspection
+
 _ADD_VERSION = 2  # of int8
 
 
 def fuse(content: bytes) -> bytes:
     """The model with each such ReLU as a sum with 0 that ends in one: equal values."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = inspection.unpack(content)
     for graph in model.subgraphs:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
@@ -22,9 +22,7 @@ def fuse(content: bytes) -> bytes:
             is_int8 = kind == schema.TensorType.INT8
             if _builtin(code) == schema.BuiltinOperator.RELU and is_int8:
                 _as_sum(model, graph, operator)
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    return inspection.pack(model)
 
 
 def _as_sum(

@@ -156,14 +156,24 @@ def _steps(tensor: schema.Tensor) -> tuple[float, int]:
 
 def add_metadata(content: bytes, metadata: bytes) -> bytes:
     """The model with a buffer of metadata under the name that tools look for."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = unpack(content)
     entry = schema.MetadataT()
     entry.name, entry.buffer = BUFFER_NAME, len(model.buffers)
     buffer = schema.BufferT()
     buffer.data = list(metadata)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    builder = flatbuffers.Builder(len(content))
+    return pack(model)
+
+
+def unpack(content: bytes) -> schema.ModelT:
+    """The model as objects, to be changed."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+def pack(model: schema.ModelT) -> bytes:
+    """The content of the model's file."""
+    builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
