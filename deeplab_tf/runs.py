@@ -28,7 +28,7 @@ import tensorflow as tf
 
 import deeplab_tf
 from deeplab_tf import files
-from deeplab_tf.config import Config
+from deeplab_tf.config import AUTO, Config
 from deeplab_tf.data import dataset_info
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
@@ -37,6 +37,7 @@ from deeplab_tf.network.deeplab import build_model
 from deeplab_tf.network.quantized import quantize
 
 RUN_FILE = "run.json"
+_WRITTEN_DOWN = ("train.init_checkpoint", "train.precision")
 # What TensorFlow raises for a full disk, a quota, or a limit on the size of a file.
 _DISK_ERRORS = (
     tf.errors.ResourceExhaustedError,
@@ -89,6 +90,17 @@ def open_run(run_dir: str) -> Run:
         )
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: is no run.json of this program ({error}).") from None
+
+
+def as_begun(config: Config, run_dir: str) -> Config:
+    """The config in which `auto` is what the run that goes on there began with.
+
+    Of the settings that a new run writes down as what they stood for.
+    """
+    if not (pathlib.Path(run_dir) / RUN_FILE).exists():
+        return config
+    given, begun = config.leaves(), open_run(run_dir).config.leaves()
+    return config.replace({n: begun[n] for n in _WRITTEN_DOWN if given[n] == AUTO})
 
 
 def start_run(

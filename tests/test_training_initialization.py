@@ -313,28 +313,19 @@ def test_auto_takes_the_best_of_the_cache(
         zoo.cached(zoo.get(f"mobilenetv2_{name}")).touch()
     config = Config().replace({"train.init_checkpoint": "auto"})
     info = DatasetInfo(name=dataset, class_names=("a", "b"))
-    resolved = weight_sources.resolve(config, str(tmp_path / "run"), info)
+    resolved = weight_sources.resolve(config, info)
     wanted = f"zoo:mobilenetv2_{source}" if source else ""
     assert resolved.train.init_checkpoint == wanted
     assert re.search(f"init_checkpoint=auto .*{told}", capsys.readouterr().err)
 
 
-def test_auto_says_where_nothing_was_released(tmp_path, capsys):
+def test_auto_says_where_nothing_was_released(capsys):
     info = DatasetInfo(name="mine", class_names=("a", "b"))
     for settings in ({"model.backbone": "resnet_18"}, {"model.normalization": "group"}):
         config = Config().replace({**settings, "train.init_checkpoint": "auto"})
-        resolved = weight_sources.resolve(config, str(tmp_path), info)
+        resolved = weight_sources.resolve(config, info)
         assert resolved.train.init_checkpoint == ""
         assert "none were released for" in capsys.readouterr().err
-
-
-def test_auto_is_what_a_run_began_with(run, tmp_path, monkeypatch):
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-    zoo.cached(zoo.get("mobilenetv2_coco_voc_trainaug")).touch()
-    config = Config().replace({"train.init_checkpoint": "auto"})
-    resolved = weight_sources.resolve(config, str(run.path), run.info)
-    assert run.config.train.init_checkpoint == ""
-    assert resolved.train.init_checkpoint == ""
 
 
 @pytest.mark.parametrize("kind", ["link", "external", "virtual"])

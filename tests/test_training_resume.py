@@ -15,7 +15,7 @@ from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.data import dataset_info
 from deeplab_tf.errors import UserError
-from deeplab_tf.training import locking, loop
+from deeplab_tf.training import locking, loop, pace, precision
 from deeplab_tf.training.train_state import TrainState
 
 pytestmark = pytest.mark.usefixtures("shallow_resnet")
@@ -55,6 +55,27 @@ def test_a_folder_whose_name_is_a_pattern_is_found(finished, state):
     runs.load_model(runs.open_run(str(finished)))
     assert state.restore_newest(finished) == f"{finished}/checkpoints/ckpt-2"
     assert state.step_number == 2
+
+
+AUTOMATIC = {"train.init_checkpoint": "auto", "train.precision": "auto"}
+
+
+def test_auto_is_what_a_run_began_with(config, finished):
+    found = runs.as_begun(config.replace(AUTOMATIC), str(finished))
+    assert found == config
+    other = {**AUTOMATIC, "train.precision": "mixed_bfloat16"}
+    found = runs.as_begun(config.replace(other), str(finished))
+    assert found.train.precision == "mixed_bfloat16"  # given, so an error later
+
+
+def test_a_run_that_will_be_deleted_decides_nothing(config, finished, monkeypatch):
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda: True)
+    given = {**config.leaves(), "train.precision": "auto"}
+    asked = config.replace(given)
+    found = pace.complete(asked, given, str(finished), restart=True)
+    assert found.train.precision == "mixed_bfloat16"
+    found = pace.complete(asked, given, str(finished))
+    assert runs.as_begun(found, str(finished)) == config
 
 
 def cut(folder, step):

@@ -1,6 +1,6 @@
 """The configuration of a run: its sections together, and strict JSON.
 
-Each leaf stands once, in network_settings.py or training_settings.py, with its help
+Each leaf stands once, in network.py or training.py, with its help
 text. Its flag (`--model.output_stride`), its place in run.json and in every exported
 file follow from it. Neither the number of classes nor the ignored label is here: they
 belong to the data set (dataset.json).
@@ -18,6 +18,7 @@ from deeplab_tf.config.training import OPTIMIZERS, Loss, Optimizer, Train
 from deeplab_tf.errors import UserError, unknown
 
 __all__ = [
+    "AUTO",
     "BACKBONES",
     "OPTIMIZERS",
     "Augment",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 SCHEMA = 1
+AUTO = "auto"  # of a setting: what suits the machine and what lies on it
 
 
 @checked

@@ -70,8 +70,8 @@ def train(
             if is_chief:
                 runs.clear(run_dir)
             distribution.make_agreement(strategy)(True)  # the others wait for it
-        config = weight_sources.resolve(config, run_dir, info)
-        config = precision.resolve(config, run_dir)
+        config = weight_sources.resolve(runs.as_begun(config, run_dir), info)
+        config = precision.resolve(config)
         run = runs.start_run(run_dir, config, info, strategy)
         state = _start(run, strategy)
         if is_chief:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_tf import runs
-from deeplab_tf.config import Config
+from deeplab_tf.config import AUTO, Config
 from deeplab_tf.data import dataset_info, reading
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.data.pipeline import make_train_dataset
@@ -50,11 +50,11 @@ def complete(
     info = dataset_info.load(config.data.dataset_dir)
     accelerated = distribution.has_accelerator()
     if "train.init_checkpoint" not in given:
-        config = config.replace({"train.init_checkpoint": weight_sources.AUTO})
+        config = config.replace({"train.init_checkpoint": AUTO})
     if "train.precision" not in given:
-        config = config.replace({"train.precision": precision.AUTO})
-    config = weight_sources.resolve(config, run_dir, info)
-    config = precision.resolve(config, run_dir)
+        config = config.replace({"train.precision": AUTO})
+    config = weight_sources.resolve(config, info)
+    config = precision.resolve(config)
     chosen = choices.choose_splits(config, given, info)
     chosen += _network_of_weights(config, given)
     config = choices.apply(config, chosen)

@@ -5,26 +5,21 @@ import sys
 
 import tensorflow as tf
 
-from deeplab_tf import runs
-from deeplab_tf.config import Config
+from deeplab_tf.config import AUTO, Config
 
-AUTO = "auto"
 _HALF = "mixed_bfloat16"
 # What Linux calls the instructions that multiply bfloat16: AVX-512's and AMX's.
 _FLAGS = {"avx512_bf16", "amx_bf16"}
 _AMPERE = (8, 0)  # compute capability of the first GPUs that do
 
 
-def resolve(config: Config, run_dir: str) -> Config:
+def resolve(config: Config) -> Config:
     """The config with what `train.precision=auto` stands for on this machine.
 
-    A run that goes on keeps what it began with. Rounding as an int8 file wants float32.
+    Rounding as an int8 file wants float32.
     """
     if config.train.precision != AUTO:
         return config
-    if (pathlib.Path(run_dir) / runs.RUN_FILE).exists():
-        begun = runs.open_run(run_dir).config.train.precision
-        return config.replace({"train.precision": begun})
     half = config.train.quantize == "none" and multiplies_bfloat16()
     precision = _HALF if half else "float32"
     print(f"train.precision={AUTO} is {precision} here.", file=sys.stderr)

@@ -12,12 +12,11 @@ import keras
 import numpy as np
 
 from deeplab_tf import files, runs
-from deeplab_tf.config import Config
+from deeplab_tf.config import AUTO, Config
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.released import importer, variable_names, zoo
 
-AUTO = "auto"
 _WITHOUT = (
     "Training starts from random ones, which costs accuracy or time: on CamVid mIoU "
     "0.29 instead of 0.43 after 300 steps."
@@ -41,19 +40,16 @@ class Source:
     class_names: tuple[str, ...] = ()
 
 
-def resolve(config: Config, run_dir: str, info: DatasetInfo) -> Config:
+def resolve(config: Config, info: DatasetInfo) -> Config:
     """The config with what `train.init_checkpoint=auto` stands for on this machine.
 
     That is the best released weights for the backbone among those in the zoo's cache,
-    or none; nothing is fetched. A run that goes on keeps what it began with.
+    or none; nothing is fetched.
     """
     if config.train.init_checkpoint != AUTO:
         return config
-    if (pathlib.Path(run_dir) / runs.RUN_FILE).exists():
-        source = runs.open_run(run_dir).config.train.init_checkpoint
-    else:
-        source, told = _best_cached(config, info)
-        print(f"train.init_checkpoint={AUTO} {told}", file=sys.stderr)
+    source, told = _best_cached(config, info)
+    print(f"train.init_checkpoint={AUTO} {told}", file=sys.stderr)
     return config.replace({"train.init_checkpoint": source})
 
 
