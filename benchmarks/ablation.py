@@ -6,7 +6,7 @@ Examples:
   python benchmarks/ablation.py --output_dir=build/ablation
   python benchmarks/ablation.py --output_dir=build/ablation --rows=decoder,no_decoder
   python benchmarks/ablation.py --output_dir=build/camvid --dataset_dir=data/camvid \\
-      --preset=camvid_mobilenet_v2 --rows=decoder,no_decoder --steps=500
+      --preset=camvid_mobilenet_v2 --rows=decoder,no_decoder,stride_8 --steps=500
 
 Each row is the preset with the settings that it names. A run that was killed goes on
 where it was, and one that OUT/results.json holds is not done again. After each the
@@ -56,9 +56,14 @@ def main() -> None:
         _write_shapes(arguments.dataset_dir)
     # Seed by seed, so that a table that is cut short compares like with like; those
     # of equal time after the others, for they need the base's minutes.
-    runs = list(itertools.product(range(arguments.seeds), arguments.rows))
+    trained = [name for name in arguments.rows if name in ROWS]
+    runs = itertools.product(range(arguments.seeds), trained)
     done = _read(arguments)
-    todo = [run for run in runs if _key(*run) not in done]
+    todo = [
+        (seed, name)
+        for seed, name in runs
+        if not {_key(seed, way) for way in _ways(arguments, name)} <= {*done}
+    ]
     todo.sort(key=lambda run: ROWS[run[1]].equal_time)
     with tqdm.tqdm(total=len(todo), unit="run") as bar:
         for _, batch in itertools.groupby(todo, lambda run: ROWS[run[1]].equal_time):
@@ -120,18 +125,23 @@ def _arguments() -> argparse.Namespace:
     add("--output_dir", type=pathlib.Path, required=True)
     add("--dataset_dir", type=pathlib.Path, help="shards; default: made-up shapes")
     add("--preset", default="demo", help="the base of all rows")
-    add("--rows", default="paper", help=f"paper, recipe, or some of {', '.join(ROWS)}")
+    names = [*ROWS, *EVALUATIONS]
+    add("--rows", default="paper", help=f"paper, recipe, or some of {', '.join(names)}")
     add("--seeds", type=int, default=3)
     add("--steps", type=int, help="instead of the preset's")
+    add("--init_checkpoint", help="weights to start from, instead of the preset's")
     add("--jobs", type=int, default=1, help="runs at once, each on its own cores")
     add("--one", choices=ROWS, help=argparse.SUPPRESS)
     add("--seed", type=int, help=argparse.SUPPRESS)
     add("--cores", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     named = arguments.rows
-    arguments.rows = list(GROUPS[named]) if named in GROUPS else named.split(",")
-    if unknown := set(arguments.rows) - set(ROWS):
+    group = [*GROUPS.get(named, ()), *(EVALUATIONS if named == "paper" else ())]
+    arguments.rows = group or named.split(",")
+    if unknown := set(arguments.rows) - set(names):
         parser.error(f"--rows: unknown {', '.join(sorted(unknown))}")
+    if BASE not in arguments.rows and {*EVALUATIONS} & {*arguments.rows}:
+        parser.error(f"--rows: evaluations are of {BASE}, which must be one of them")
     return arguments
 
 
@@ -146,6 +156,14 @@ def _write_shapes(folder: pathlib.Path) -> None:
 def _folder(arguments: argparse.Namespace, seed: int, name: str) -> pathlib.Path:
     folder: pathlib.Path = arguments.output_dir / "runs" / _key(seed, name)
     return folder
+
+
+def _ways(arguments: argparse.Namespace, name: str) -> dict[str, Mapping[str, Any]]:
+    """How a row is evaluated, by the row of the table that this fills."""
+    if name != BASE:
+        return {name: {}}
+    asked = {k: v for k, v in EVALUATIONS.items() if k in arguments.rows}
+    return {BASE: {}, **asked}
 
 
 def _key(seed: int, name: str) -> str:
@@ -175,12 +193,11 @@ def _run_one(arguments: argparse.Namespace) -> None:
         config = pace.complete(config, given, os.fspath(folder))
     training.train(config, os.fspath(folder))
     run = runs.open_run(os.fspath(folder))
-    ways = {name: {}, **(EVALUATIONS if name == BASE else {})}
     log = history.read(folder / "metrics.jsonl")
     classes = run.info.num_classes
     parameters = cost.parameters(build_model(config.model, classes).weights)
     results = {}
-    for key, options in ways.items():
+    for key, options in _ways(arguments, name).items():
         there = os.fspath(folder / "eval" / key)
         scores = evaluate_run(run, EvaluateOptions(output=there, **options))
         results[_key(seed, key)] = {
@@ -219,6 +236,8 @@ def _config(arguments: argparse.Namespace, row: Row) -> Config:
             **row.settings,
         }
     )
+    if arguments.init_checkpoint:
+        config = config.replace({"train.init_checkpoint": arguments.init_checkpoint})
     if arguments.steps:
         config = config.replace({"train.steps": arguments.steps})
     return config
