@@ -1,4 +1,4 @@
-"""What benchmarks/hlo_counts.py reads from a program, on some whose counts are known."""
+"""What benchmarks/hlo_counts.py reads from programs whose counts are known."""
 
 import hlo_counts
 import pytest

@@ -172,6 +172,22 @@ MEASURES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+def by_rarity(
+    uncertainty: np.ndarray, probabilities: np.ndarray, weights: Sequence[float]
+) -> np.ndarray:
+    """Uncertainty that counts by how rare what may be there is.
+
+    mIoU counts all classes alike, and a rare one gains most by one more picture (as
+    Cai et al. 2021, CVPR, weigh superpixels).
+
+    Args:
+      uncertainty: of each pixel [H, W].
+      probabilities: [H, W, K].
+      weights: of the classes.
+    """
+    return uncertainty * (probabilities * np.asarray(weights)).sum(-1)
+
+
 def of_picture(uncertainty: np.ndarray, regions: int = 8, share: float = 0.25) -> float:
     """One number for a picture: the mean over its most uncertain regions.
 

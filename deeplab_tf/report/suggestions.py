@@ -11,7 +11,7 @@ import numpy as np
 
 from deeplab_tf import cli, files, runs
 from deeplab_tf.config.options import SuggestOptions
-from deeplab_tf.data import reading
+from deeplab_tf.data import class_weights, reading
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import coloring, drawing, images, tiling
 from deeplab_tf.inference.predictor import Predictor
@@ -98,6 +98,7 @@ def _choose(
     run: Run, look: Look, paths: Sequence[pathlib.Path], options: SuggestOptions
 ) -> list[Suggestion]:
     measure = selection.MEASURES[options.uncertainty]
+    weights = _class_weights(run)
     kept, features, uncertainty = [], [], []
     unreadable: list[str] = []
     for path in cli.bar(paths, "look", len(paths)):
@@ -108,7 +109,9 @@ def _choose(
             continue
         kept.append(path)
         features.append(seen.features)
-        uncertainty.append(selection.of_picture(measure(seen.probabilities)))
+        unsure = measure(seen.probabilities)
+        unsure = selection.by_rarity(unsure, seen.probabilities, weights)
+        uncertainty.append(selection.of_picture(unsure))
     if not kept:
         raise UserError(f"no picture can be read; the first: {unreadable[0]}")
     if unreadable:
@@ -132,6 +135,15 @@ def _choose(
         )
         for one in choices
     ]
+
+
+def _class_weights(run: Run) -> Sequence[float]:
+    """By how rare a class is in the run's training split, where that was counted."""
+    split = run.config.data.train_split
+    counted = any(run.info.split(split).class_pixels)
+    scheme = "inverse_root" if counted else "none"
+    weights = class_weights.make_class_weights((), scheme, run.info, split)
+    return weights or (1.0,) * run.info.num_classes
 
 
 def _labelled(run: Run, look: Look, options: SuggestOptions, width: int) -> np.ndarray:
