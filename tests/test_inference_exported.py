@@ -221,6 +221,8 @@ def test_what_the_size_costs_is_measured(run, model):
     assert "1 of 1 pictures are larger" in agreement.warning
     as_good = dataclasses.replace(agreement, keras_miou=1.00001)
     assert "the fixed size costs nothing" in str(as_good)
+    better = dataclasses.replace(agreement, keras_miou=1.0002)
+    assert "the fixed size gains 0.0002" in str(better)
     held = opened((60, 80), logits=small.runner.outputs["logits"])
     agreement = compare(model, held, [(picture, truth)], run.info)
     assert agreement.own_size_miou == agreement.keras_miou == 1.0

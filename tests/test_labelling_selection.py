@@ -127,6 +127,18 @@ def test_a_picture_is_as_uncertain_as_its_worst_regions():
     assert selection.of_picture(np.full((1, 3), 0.5)) == 0.5
 
 
+def test_what_may_be_rare_counts_more():
+    unsure, sure = np.full((2, 2), 0.5), np.zeros((2, 2))
+    common, rare = np.zeros((2, 2, 2)), np.zeros((2, 2, 2))
+    common[..., 0] = rare[..., 1] = 1
+    weights = (0.5, 3.0)
+    np.testing.assert_allclose(selection.by_rarity(unsure, common, weights), 0.25)
+    np.testing.assert_allclose(selection.by_rarity(unsure, rare, weights), 1.5)
+    both = (common + rare) / 2
+    np.testing.assert_allclose(selection.by_rarity(unsure, both, weights), 0.875)
+    assert not selection.by_rarity(sure, rare, weights).any()
+
+
 def test_each_choice_of_the_options_is_there():
     assert {*selection.METHODS} == {*SELECTIONS}
     assert {*selection.MEASURES} == {*UNCERTAINTIES}

@@ -17,7 +17,7 @@ from deeplab_tf.data.conversion.run import convert
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.inference import images, tiling
-from deeplab_tf.labelling import prelabels
+from deeplab_tf.labelling import prelabels, selection, sight
 from deeplab_tf.labelling.prelabels import PreLabel
 from deeplab_tf.report import suggestions
 
@@ -86,6 +86,25 @@ def test_what_cannot_be_read_is_passed_over_and_told(run, pool, tmp_path, capsys
     assert chosen[0].distance is None
     assert {one.name for one in chosen} == {*"01234", "5", "5_2"}
     assert "broken.jpg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("counts", [(), (900, 90, 10)])
+def test_rare_classes_count_more_where_they_were_counted(run, pool, tmp_path, counts):
+    copy = shutil.copytree(run.path, tmp_path / "copy")
+    content = json.loads((copy / "run.json").read_text())
+    content["dataset"]["splits"]["train"]["class_pixels"] = counts
+    (copy / "run.json").write_text(json.dumps(content))
+    path = pool / "0.png"
+    options = SuggestOptions(images=str(path), count=1, uncertainty="margin")
+    (one,) = suggestions.write(runs.open_run(copy), tmp_path / "next", options)
+    probabilities = sight.make_look(runs.load_model(run))(
+        images.read(path, 3)
+    ).probabilities
+    unsure = selection.margin(probabilities)
+    if counts:  # weights of 1 / root, whose mean over the pixels is 1
+        weights = 1 / np.sqrt(counts)
+        unsure *= (probabilities * weights).sum(-1) * 1000 / np.sqrt(counts).sum()
+    assert one.uncertainty == pytest.approx(selection.of_picture(unsure), rel=1e-4)
 
 
 def test_labels_are_never_replaced(run, pool, tmp_path):

@@ -84,7 +84,8 @@ class Agreement:
         if own is not None and self.keras_miou not in (None, own):
             text += f"; {own:.4f} by Keras at the pictures' own size, so the fixed size"
             cost = round(own - self.keras_miou, 4)
-            text += f" costs {cost:.4f}" if cost else " costs nothing"
+            verb = "gains" if cost < 0 else "costs"
+            text += f" {verb} {abs(cost):.4f}" if cost else " costs nothing"
         return text
 
     @property
