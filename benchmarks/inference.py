@@ -1,13 +1,13 @@
 """Latency of exported models: SavedModel folders, .tflite and .onnx files, in turns.
 
-Without --model a MobileNetV2 DeepLabv3+ of random weights is exported and timed; the
-time does not depend on the weights. Of a SavedModel each signature that takes pictures
+Without --model a DeepLabv3+ of random weights is exported and timed; the time does
+not depend on the weights. Of a SavedModel each signature that takes pictures
 is timed. Prints a table, or JSON with --json: medians, and what they are of that of the
 first .tflite.
 
 Examples:
   python benchmarks/inference.py --model=exports/voc --model=voc.tflite --threads=2
-  python benchmarks/inference.py --input_size=513,513 --runs=20 --json
+  python benchmarks/inference.py --backbone=xception_65 --runs=20 --json
 """
 
 import contextlib
@@ -28,6 +28,7 @@ from deeplab_tf.inference import timing
 
 FLAGS = absl_flags.FLAGS
 absl_flags.DEFINE_multi_string("model", [], "An export; may be given several times.")
+absl_flags.DEFINE_string("backbone", "mobilenet_v2", "Without --model.")
 absl_flags.DEFINE_list(
     "input_size", ["513", "513"], "height,width, where an export takes any."
 )
@@ -117,7 +118,7 @@ def export_random(folder: pathlib.Path, size: tuple[int, int]) -> list[str]:
     from deeplab_tf.export.tflite import converter
     from deeplab_tf.network.deeplab import build_model
 
-    config = Config()
+    config = Config().replace({"model.backbone": FLAGS.backbone})
     classes = tuple(f"class {i}" for i in range(21))
     info = DatasetInfo(name="random", class_names=classes)
     strategy = tf.distribute.get_strategy()
