@@ -33,7 +33,8 @@ class Suggestion:
     Attributes:
       path: its file.
       name: of its files in the output folder, without ending.
-      uncertainty: `selection.of_picture`, in [0, 1].
+      uncertainty: `selection.of_picture`, each pixel by how rare what may be there is:
+        at least 0, and 1 where nothing is known of classes that are usual.
       distance: `selection.Choice.distance`.
     """
 
