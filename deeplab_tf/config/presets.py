@@ -91,7 +91,7 @@ PRESETS: Mapping[str, Preset] = {
             "train.init_checkpoint": "zoo:mobilenetv2_coco_voc_trainval",
         },
         about="CamVid's 367 images of 480x360, from weights of PASCAL VOC, on CPUs.",
-        expects="val 0.739 (two seeds) in about an hour on one CPU core with "
+        expects="val 0.738 (three seeds) in about an hour on one CPU core with "
         "bfloat16; docs/results.md",
     ),
     "voc_xception_65": Preset(
