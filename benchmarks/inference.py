@@ -117,12 +117,13 @@ def export_random(folder: pathlib.Path, size: tuple[int, int]) -> list[str]:
     from deeplab_tf.export import saved_model
     from deeplab_tf.export.tflite import converter
     from deeplab_tf.network.deeplab import build_model
+    from deeplab_tf.runs import provenance
 
     config = Config().replace({"model.backbone": FLAGS.backbone})
     classes = tuple(f"class {i}" for i in range(21))
     info = DatasetInfo(name="random", class_names=classes)
     strategy = tf.distribute.get_strategy()
-    run = runs.Run(folder, config, info, runs.provenance(strategy))
+    run = runs.Run(folder, config, info, provenance.of_process(strategy))
     model = build_model(config.model, info.num_classes)
     # TensorFlow drops additions of zero, and with them what it makes of a convolution,
     # its bias and its activation: no trained network is so.

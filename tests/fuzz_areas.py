@@ -26,6 +26,7 @@ from deeplab_tf.data.conversion.samples import INDICES, FileSample, SampleError
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.export import encoded_image
 from deeplab_tf.released import checkpoints
+from deeplab_tf.runs import saving
 
 GOLDEN = ROOT / "tests" / "golden"
 INFO = DatasetInfo(name="any", class_names=tuple(f"class {i}" for i in range(254)))
@@ -214,7 +215,7 @@ def checkpoint_files(folder: pathlib.Path) -> Try:
         (folder / name).write_bytes(mutated(rng, (best / name).read_bytes()))
         try:
             if rng.random() < 0.7:
-                runs.restore_weights(model, str(folder / "ckpt-4"))
+                saving.restore_weights(model, str(folder / "ckpt-4"))
             else:
                 checkpoints.read(str(folder / "ckpt-4"))
         finally:

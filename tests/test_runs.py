@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from deeplab_tf import runs
+from deeplab_tf.runs import provenance
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 
@@ -22,7 +22,7 @@ def checkout(tmp_path, monkeypatch):
         ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-q", "-m", "first"],
     ):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "runs.py"))
     return tmp_path
 
 
@@ -31,9 +31,9 @@ def test_the_revision_tells_whether_files_differ(checkout):
         ["git", "rev-parse", "HEAD"], cwd=checkout, text=True
     )
     (checkout / "new").touch()
-    assert runs._git_revision() == head.strip()
+    assert provenance._git_revision() == head.strip()
     (checkout / "runs.py").write_text("second")
-    assert runs._git_revision() == f"{head.strip()}-dirty"
+    assert provenance._git_revision() == f"{head.strip()}-dirty"
 
 
 def test_no_lock_is_left_where_files_may_not_grow(checkout):
@@ -41,7 +41,7 @@ def test_no_lock_is_left_where_files_may_not_grow(checkout):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
     try:
-        assert len(runs._git_revision()) == 40
+        assert len(provenance._git_revision()) == 40
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not (checkout / ".git" / "index.lock").exists()

@@ -13,6 +13,7 @@ from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.errors import UserError
 from deeplab_tf.network import backbones
+from deeplab_tf.runs import saving
 from deeplab_tf.training import distribution, loop
 from deeplab_tf.training.recipe import batch_norm_momentum
 
@@ -87,7 +88,9 @@ def test_a_run_leaves_what_the_contract_names(finished, config):
     evaluated = [line["step"] for line in metrics(finished) if "miou" in line]
     assert evaluated == [6, 12]
     assert list((finished / "events").iterdir())
-    assert runs.weights_path(finished, "best") != runs.weights_path(finished, "latest")
+    assert saving.weights_path(finished, "best") != saving.weights_path(
+        finished, "latest"
+    )
 
 
 def test_loss_falls(finished):

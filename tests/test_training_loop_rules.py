@@ -38,7 +38,7 @@ def course(monkeypatch, tmp_path):
     made._callbacks = keras.callbacks.CallbackList([], model=keras.Sequential())
 
     monkeypatch.setattr(
-        loop.runs, "save_best", lambda path, model, step: done.append(f"keep {model}")
+        loop.saving, "save_best", lambda path, model, step: done.append(f"keep {model}")
     )
     return made, done
 

@@ -10,6 +10,7 @@ from deeplab_tf.config import Config
 from deeplab_tf.data.pipeline import make_train_dataset
 from deeplab_tf.network import backbones
 from deeplab_tf.network.deeplab import build_model
+from deeplab_tf.runs import saving
 from deeplab_tf.training import recalibration
 
 pytestmark = pytest.mark.usefixtures("shallow_resnet")
@@ -26,7 +27,7 @@ def run(tmp_path_factory):
     )
     keras.utils.set_random_seed(0)
     model = build_model(config.model, info.num_classes)
-    runs.save_best(run.path, model, 7)
+    saving.save_best(run.path, model, 7)
     runs.save(run)
     return run
 

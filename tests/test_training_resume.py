@@ -15,6 +15,7 @@ from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.data import dataset_info
 from deeplab_tf.errors import UserError
+from deeplab_tf.runs import saving
 from deeplab_tf.training import locking, loop, pace, precision
 from deeplab_tf.training.train_state import TrainState
 
@@ -51,7 +52,7 @@ def state(finished):
 
 
 def test_a_folder_whose_name_is_a_pattern_is_found(finished, state):
-    assert runs.weights_path(finished, "latest") == f"{finished}/checkpoints/ckpt-2"
+    assert saving.weights_path(finished, "latest") == f"{finished}/checkpoints/ckpt-2"
     runs.load_model(runs.open_run(str(finished)))
     assert state.restore_newest(finished) == f"{finished}/checkpoints/ckpt-2"
     assert state.step_number == 2
@@ -92,10 +93,13 @@ def test_the_file_checkpoint_may_be_lost_or_lie(content, finished, state, tmp_pa
     half = run / "checkpoints" / "ckpt-3_temp"
     half.mkdir()
     assert state.restore_newest(run).endswith("ckpt-2")
-    runs.remove_half_written(run / "checkpoints")
+    saving.remove_half_written(run / "checkpoints")
     assert not half.exists()
-    runs.write_checkpoint(state.checkpoint, run / "checkpoints", 3, keep=2)
-    assert [p[-1] for p in runs.checkpoint_paths(run / "checkpoints")] == ["3", "2"]
+    saving.write_checkpoint(state.checkpoint, run / "checkpoints", 3, keep=2)
+    assert [p[-1] for p in saving.checkpoint_paths(run / "checkpoints")] == [
+        "3",
+        "2",
+    ]
     assert tf.train.latest_checkpoint(run / "checkpoints").endswith("ckpt-3")
 
 

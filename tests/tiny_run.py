@@ -10,6 +10,7 @@ import tiny_dataset
 from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.network.deeplab import build_model
+from deeplab_tf.runs import saving
 
 NARROW = {
     "model.depth_multiplier": 0.25,
@@ -55,7 +56,7 @@ def write(folder, settings=None, seed=0):
     keras.utils.set_random_seed(seed)
     model = build_model(config.model, info.num_classes, channels=info.channels)
     randomize(model, seed)
-    runs.save_best(run.path, model, 1)
+    saving.save_best(run.path, model, 1)
     runs.save(run)
     return run.path
 

@@ -14,7 +14,7 @@ from deeplab_tf.evaluation.image_scores import PictureScore
 from deeplab_tf.files import Json
 from deeplab_tf.inference import exported, tiling
 from deeplab_tf.inference.predictor import Predictor
-from deeplab_tf.runs import Run
+from deeplab_tf.runs import Run, saving
 
 
 def evaluate_run(
@@ -103,7 +103,7 @@ def _predictor(run: Run, options: EvaluateOptions) -> tuple[Predictor, str, Json
         "scales": list(options.scales),
         "flip": options.flip,
         "tile_size": options.tile_size,
-        "checkpoint": runs.weights_path(run.path, options.checkpoint),
+        "checkpoint": saving.weights_path(run.path, options.checkpoint),
     }
     return tiling.open_predictor(run, options, strategy), "", settings
 

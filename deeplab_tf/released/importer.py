@@ -26,7 +26,7 @@ from deeplab_tf.released import (
 from deeplab_tf.released.checkpoints import Released
 from deeplab_tf.released.frozen_graph import FrozenGraph
 from deeplab_tf.released.verification import Comparison
-from deeplab_tf.runs import Run
+from deeplab_tf.runs import Run, provenance, saving
 
 _LISTED = 10  # names in a message
 
@@ -62,10 +62,10 @@ def import_model(released: Released, run_dir: str, given: Values) -> Run:
     config, info = settings(released, given)
     network = build_model(config.model, info.num_classes)
     assign(network, config, released)
-    provenance = runs.provenance(tf.distribute.get_strategy())
-    provenance["imported"] = {"source": released.source, "ignored": released.ignored}
-    run = Run(path, config, info, provenance)
-    runs.save_best(path, network, 0)
+    origin = provenance.of_process(tf.distribute.get_strategy())
+    origin["imported"] = {"source": released.source, "ignored": released.ignored}
+    run = Run(path, config, info, origin)
+    saving.save_best(path, network, 0)
     runs.save(run)
     return run
 
@@ -135,7 +135,7 @@ def verify(run: Run, graph_path: str, pictures: Iterable[np.ndarray]) -> Compari
     graph = FrozenGraph(checkpoints.read_graph(graph_path), graph_path)
     model = dataclasses.replace(run.config.model, **graph.settings())
     network = build_model(model, run.info.num_classes)
-    runs.restore_weights(network, runs.weights_path(run.path, "best"))
+    saving.restore_weights(network, saving.weights_path(run.path, "best"))
     return verification.compare(graph, network, model, pictures)
 
 

@@ -18,7 +18,7 @@ from deeplab_tf.inference.predictor import Predictor
 from deeplab_tf.labelling import suspects
 from deeplab_tf.labelling.suspects import SelfConfidence, Suspect
 from deeplab_tf.report import review_page
-from deeplab_tf.runs import Run
+from deeplab_tf.runs import Run, saving
 
 PAGE = "index.html"
 REGIONS = "regions.json"
@@ -65,7 +65,7 @@ def write(run: Run, options: ReviewOptions | None = None) -> Json:
         "dataset": info.name,
         "split": split,
         "class_names": list(info.class_names),
-        "checkpoint": runs.weights_path(run.path, options.checkpoint),
+        "checkpoint": saving.weights_path(run.path, options.checkpoint),
         "decided_before": len(suspected) - len(found),
         "regions": [
             {"region": number, **one.to_dict()}

@@ -16,7 +16,7 @@ from deeplab_tf.evaluation import evaluate
 from deeplab_tf.files import Json
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.network import backbones
-from deeplab_tf.runs import Run
+from deeplab_tf.runs import Run, saving
 from deeplab_tf.training import (
     distribution,
     initialization,
@@ -135,8 +135,8 @@ class _Loop:
         self._predict = make_predictor(state.evaluated) if evaluates else None
         self._folder = run.path / "checkpoints"
         if self._chief:
-            runs.remove_half_written(self._folder)
-            runs.remove_half_written(run.path / "best")
+            saving.remove_half_written(self._folder)
+            saving.remove_half_written(run.path / "best")
 
     def run(self) -> Json:
         """Goes on to the last step; returns the last evaluation."""
@@ -221,7 +221,7 @@ class _Loop:
         miou = result["miou"]
         if miou is not None and miou > state.best_miou.numpy():
             state.best_miou.assign(miou)
-            runs.save_best(self._run.path, state.evaluated, step)
+            saving.save_best(self._run.path, state.evaluated, step)
         self._log.evaluation(step, result, self._predict)
         scores = {f"val_{key}": result[key] for key in ("miou", "pixel_accuracy")}
         epoch = (step - 1) // self._settings.eval_steps
@@ -242,7 +242,7 @@ class _Loop:
             return
         self._saved = state
         keep = self._settings.keep_checkpoints
-        runs.write_checkpoint(self._state.checkpoint, self._folder, step, keep)
+        saving.write_checkpoint(self._state.checkpoint, self._folder, step, keep)
 
     def _explain(self, error: Exception) -> Exception:
         if isinstance(error, reading.DAMAGED):

@@ -13,7 +13,7 @@ from deeplab_tf.evaluation import evaluate
 from deeplab_tf.inference.predictor import make_predictor
 from deeplab_tf.network import backbones
 from deeplab_tf.network.deeplab import build_model
-from deeplab_tf.runs import Run
+from deeplab_tf.runs import Run, saving
 from deeplab_tf.training import locking
 
 
@@ -41,10 +41,10 @@ def recalibrate(run: Run, dataset_dir: str, batches: int) -> tuple[float, float]
     estimate_statistics(run, model, batches)
     after = _miou(run, model)
     if after > before:
-        path = runs.weights_path(run.path, "best")
+        path = saving.weights_path(run.path, "best")
         step = int(path.rsplit("-", 1)[1])
         with locking.locked(run.path):
-            runs.save_best(run.path, model, step)
+            saving.save_best(run.path, model, step)
     return before, after
 
 

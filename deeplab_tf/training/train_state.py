@@ -6,12 +6,12 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from deeplab_tf import runs
 from deeplab_tf.config import Config
 from deeplab_tf.data.dataset_info import DatasetInfo
 from deeplab_tf.errors import UserError
 from deeplab_tf.network.deeplab import build_model, weight_decay_variables
 from deeplab_tf.network.quantized import quantize
+from deeplab_tf.runs import saving
 from deeplab_tf.training import recipe
 from deeplab_tf.training.optimizers import make_optimizer
 from deeplab_tf.training.schedules import RunSchedule
@@ -91,7 +91,7 @@ class TrainState:
           UserError: the checkpoint is damaged or of another program.
         """
         try:
-            status = self.checkpoint.read(runs.for_tensorflow(path))
+            status = self.checkpoint.read(saving.for_tensorflow(path))
             status.assert_existing_objects_matched()
             status.expect_partial()  # how many were written is left to the manager
         except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
@@ -108,7 +108,7 @@ class TrainState:
           UserError: there are checkpoints, but none can be read.
         """
         folder, damaged = run_path / "checkpoints", []
-        for path in runs.checkpoint_paths(folder):
+        for path in saving.checkpoint_paths(folder):
             try:
                 self.restore(path)
             except UserError as error:
@@ -155,14 +155,14 @@ class TrainState:
         ]
         kept = {
             # What load_model reads: the average, where there is one.
-            "weights": runs.weights(self.evaluated).weights,
+            "weights": saving.weights(self.evaluated).weights,
             # Seeds by order: their names count up within a process.
             "seeds": [v.value for v in model.variables if id(v) not in weights],
             "optimizer": {v.path: v.value for v in self.optimizer.variables},
             "counters": {name: getattr(self, name) for name in counters},
         }
         if self.averaging:
-            kept["trained"] = runs.weights(model).weights
+            kept["trained"] = saving.weights(model).weights
         return kept
 
 
