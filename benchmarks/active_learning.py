@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import tqdm
-from ablation import spread
+from ablation_table import spread
 from PIL import Image
 
 from deeplab_tf import files

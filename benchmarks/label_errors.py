@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tqdm
-from ablation import spread
+from ablation_table import spread
 from active_learning import (
     ROOT,
     Records,
