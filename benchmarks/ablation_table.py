@@ -2,7 +2,7 @@
 
 import pathlib
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablation_rows import BASE, ROWS
@@ -37,7 +37,16 @@ def render(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
             f"{statistics.mean(one['minutes'] for one in by_seed.values()):.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_bands(found)]) + "\n"
+
+
+def _bands(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
+    """`gains` in words, of some widths."""
+    cells = [f"{width}: {spread(gain)}" for width, gain in gains(found).items()]
+    if not cells:
+        return []
+    about = "The decoder's gain in a band, less that over all pixels, by width:"
+    return ["", about, "; ".join(cells[:10])]
 
 
 def spread(values: list[float]) -> str:
@@ -49,28 +58,57 @@ def spread(values: list[float]) -> str:
     return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
 
 
+def gains(
+    found: Mapping[str, Mapping[int, Mapping[str, Any]]],
+) -> dict[int, list[float]]:
+    """What the decoder gains in a band beyond its gain over all pixels, by its width.
+
+    Of each seed. Above 0 in narrow bands: the decoder is worth most at boundaries.
+    """
+    base, other = (found.get(name, {}) for name in (BASE, "no_decoder"))
+    result: dict[int, list[float]] = {}
+    for seed in base.keys() & other.keys():
+        one, two = base[seed], other[seed]
+        for width, with_it, without in zip(
+            one["trimap"]["widths"],
+            one["trimap"]["miou"],
+            two["trimap"]["miou"],
+            strict=True,
+        ):
+            gain = (with_it - without) - (one["miou"] - two["miou"])
+            result.setdefault(width, []).append(gain)
+    return result
+
+
 def draw(
     path: pathlib.Path, found: Mapping[str, Mapping[int, Mapping[str, Any]]]
 ) -> None:
-    """Figure 6a: mIoU in a band of some pixels around the boundaries."""
+    """Figure 6a: mIoU in a band around the boundaries; and `gains`."""
     from matplotlib.figure import Figure
 
-    axes = (figure := Figure((6, 4))).subplots()
+    figure = Figure((9, 3.6), layout="constrained")
+    curves, difference = figure.subplots(1, 2)
     for name in (BASE, "no_decoder"):
-        curves = [one["trimap"] for one in found.get(name, {}).values()]
-        if not curves:
-            continue
-        points = list(zip(*(curve["miou"] for curve in curves), strict=True))
-        axes.errorbar(
-            curves[0]["widths"],
-            [statistics.mean(point) for point in points],
-            [statistics.stdev(p) if len(p) > 1 else 0.0 for p in points],
-            label=ROWS[name].about,
-            marker="o",
-            capsize=3,
-        )
-    axes.set(xlabel="width of the band, pixels", ylabel="mIoU in the band")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend()
+        by_seed = [one["trimap"] for one in found.get(name, {}).values()]
+        if by_seed:
+            columns = zip(*(curve["miou"] for curve in by_seed), strict=True)
+            points = dict(zip(by_seed[0]["widths"], columns, strict=True))
+            _errorbar(curves, points, ROWS[name].about)
+    curves.set(xlabel="width of the band, pixels", ylabel="mIoU in the band")
+    if curves.get_legend_handles_labels()[0]:
+        curves.legend()
+    _errorbar(difference, gains(found), "decoder")
+    difference.axhline(0, color="gray", linewidth=0.8)
+    difference.set(
+        xlabel="width of the band, pixels",
+        ylabel="gain of the decoder there,\nless that over all pixels",
+    )
     with files.replacing(path) as temporary:
         figure.savefig(temporary, format="svg")
+
+
+def _errorbar(axes: Any, points: Mapping[int, Sequence[float]], label: str) -> None:
+    """Mean and standard deviation of each point."""
+    means = [statistics.mean(values) for values in points.values()]
+    spreads = [statistics.stdev(v) if len(v) > 1 else 0.0 for v in points.values()]
+    axes.errorbar([*points], means, spreads, label=label, marker=".", capsize=2)
