@@ -276,10 +276,11 @@ def make_samples(
     splits: dict[str, list[Pair]] = {}
     for pair in pairs:
         splits.setdefault(pair.split, []).append(pair)
-    return {
-        split: [_sample(contents, pair, _models(members), coding) for pair in members]
-        for split, members in splits.items()
-    }
+    samples = {}
+    for split, members in splits.items():
+        models = _models(members)
+        samples[split] = [_sample(contents, pair, models, coding) for pair in members]
+    return samples
 
 
 def _models(pairs: Iterable[Pair]) -> Mapping[str, Pair]:
