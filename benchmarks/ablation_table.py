@@ -3,14 +3,17 @@
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ablation_rows import BASE, ROWS
 
 from deeplab_tf import files
 
+# Results by row and seed.
+Found: TypeAlias = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
-def render(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
+
+def render(found: Found) -> str:
     """Mean and spread of each row, and its difference from the base, seed by seed."""
     lines = [
         "| row | seeds | mIoU | minus base | narrowest band, minus base "
@@ -40,7 +43,7 @@ def render(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
     return "\n".join([*lines, *_bands(found)]) + "\n"
 
 
-def _bands(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
+def _bands(found: Found) -> list[str]:
     """`gains` in words, of some widths."""
     cells = [f"{width}: {spread(gain)}" for width, gain in gains(found).items()]
     if not cells:
@@ -59,7 +62,7 @@ def spread(values: list[float]) -> str:
 
 
 def gains(
-    found: Mapping[str, Mapping[int, Mapping[str, Any]]],
+    found: Found,
 ) -> dict[int, list[float]]:
     """What the decoder gains in a band beyond its gain over all pixels, by its width.
 
@@ -80,9 +83,7 @@ def gains(
     return result
 
 
-def draw(
-    path: pathlib.Path, found: Mapping[str, Mapping[int, Mapping[str, Any]]]
-) -> None:
+def draw(path: pathlib.Path, found: Found) -> None:
     """Figure 6a: mIoU in a band around the boundaries; and `gains`."""
     from matplotlib.figure import Figure
 

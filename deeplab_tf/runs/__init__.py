@@ -82,10 +82,12 @@ def as_begun(config: Config, run_dir: str) -> Config:
 
     Of the settings that a new run writes down as what they stood for.
     """
-    if not (pathlib.Path(run_dir) / RUN_FILE).exists():
+    given = config.leaves()
+    asked = [name for name in _WRITTEN_DOWN if given[name] == AUTO]
+    if not asked or not (pathlib.Path(run_dir) / RUN_FILE).exists():
         return config
-    given, begun = config.leaves(), open_run(run_dir).config.leaves()
-    return config.replace({n: begun[n] for n in _WRITTEN_DOWN if given[n] == AUTO})
+    begun = open_run(run_dir).config.leaves()
+    return config.replace({name: begun[name] for name in asked})
 
 
 def start_run(
