@@ -88,11 +88,14 @@ def test_what_cannot_be_read_is_passed_over_and_told(run, pool, tmp_path, capsys
     assert "broken.jpg" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("counts", [(), (900, 90, 10)])
+@pytest.mark.parametrize("counts", [None, (), (900, 90, 10)])
 def test_rare_classes_count_more_where_they_were_counted(run, pool, tmp_path, counts):
     copy = shutil.copytree(run.path, tmp_path / "copy")
     content = json.loads((copy / "run.json").read_text())
-    content["dataset"]["splits"]["train"]["class_pixels"] = counts
+    if counts is None:  # as of an imported network
+        del content["dataset"]["splits"]["train"]
+    else:
+        content["dataset"]["splits"]["train"]["class_pixels"] = counts
     (copy / "run.json").write_text(json.dumps(content))
     path = pool / "0.png"
     options = SuggestOptions(images=str(path), count=1, uncertainty="margin")

@@ -141,8 +141,8 @@ def _choose(
 def _class_weights(run: Run) -> Sequence[float]:
     """By how rare a class is in the run's training split, where that was counted."""
     split = run.config.data.train_split
-    counted = any(run.info.split(split).class_pixels)
-    scheme = "inverse_root" if counted else "none"
+    known = run.info.splits.get(split)  # an imported network may have none
+    scheme = "inverse_root" if known and any(known.class_pixels) else "none"
     weights = class_weights.make_class_weights((), scheme, run.info, split)
     return weights or (1.0,) * run.info.num_classes
 
