@@ -118,7 +118,8 @@ def _training(
     ]
     _, peak = _timed(command, folder)
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-    return "one step", work.batch, work.batch / last["images_per_second"], peak
+    seconds = work.batch / last["images_per_second"]
+    return f"a step of {work.batch}", work.batch, seconds, peak
 
 
 def _timed(command: Sequence[str], folder: pathlib.Path) -> tuple[float, float]:

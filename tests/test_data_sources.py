@@ -13,6 +13,7 @@ from PIL import Image
 
 from deeplab_tf.data import dataset_info, records, sources
 from deeplab_tf.data.conversion.shards import convert_sample
+from deeplab_tf.data.sources import _files
 from deeplab_tf.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -55,7 +56,7 @@ def test_every_source_is_documented():
 def test_options_are_keyword_parameters(name):
     import inspect
 
-    module = sources._load(name)
+    module = _files.load(name)
     function = getattr(module, "read", None) or module.samples
     parameters = inspect.signature(function).parameters
     for option, text in getattr(module, "OPTIONS", {}).items():
