@@ -61,9 +61,7 @@ def spread(values: list[float]) -> str:
     return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
 
 
-def gains(
-    found: Found,
-) -> dict[int, list[float]]:
+def gains(found: Found) -> dict[int, list[float]]:
     """What the decoder gains in a band beyond its gain over all pixels, by its width.
 
     Of each seed. Above 0 in narrow bands: the decoder is worth most at boundaries.

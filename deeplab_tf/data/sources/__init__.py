@@ -114,6 +114,7 @@ class Source:
         """
 
         def everything(_: str) -> list[Sample]:
+            """Read to its end within the guard: a generator fails only there."""
             return list(self._all_samples(split))
 
         samples = call(everything, {}, self.source_dir)

@@ -1,5 +1,6 @@
 """The files of this folder: which there are, what each takes, and how it is called."""
 
+import functools
 import importlib
 import inspect
 import pathlib
@@ -17,9 +18,10 @@ AUTO = "auto"
 _FOLDER = pathlib.Path(__file__).parent
 
 
-def names() -> list[str]:
+@functools.cache  # starting convert asks some two hundred times
+def names() -> tuple[str, ...]:
     """The data sets and layouts that can be converted."""
-    return sorted(path.stem for path in _FOLDER.glob("[!_]*.py"))
+    return tuple(sorted(path.stem for path in _FOLDER.glob("[!_]*.py")))
 
 
 def options_of(name: str) -> dict[str, str]:

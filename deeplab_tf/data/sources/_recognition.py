@@ -35,7 +35,7 @@ def recognise(source_dir: str, options: Sequence[str] = ()) -> tuple[str, str]:
     found = [name for name in found if name in able] or found
     if options and not found:  # what was told may be what is not seen
         found = able[:1]
-    exact = [name for name in found if not getattr(load(name), "GENERAL", 0)]
+    exact = [name for name in found if not _generality(name)]
     found = exact or found[:1]
     if not found:
         raise _unrecognised(root, contents, clues)
@@ -56,19 +56,24 @@ def _unwrapped(contents: Contents) -> Contents:
 
 def _clues(contents: Contents) -> dict[str, dict[str, bool]]:
     """The clues of every source that can be recognised; GENERAL ones come last."""
-    modules = {name: load(name) for name in names()}
-    able = [name for name, module in modules.items() if hasattr(module, "clues")]
-    able.sort(key=lambda name: getattr(modules[name], "GENERAL", 0))
+    able = [name for name in names() if hasattr(load(name), "clues")]
+    able.sort(key=_generality)
     # What cannot be asked is not passed over: its labels would be.
-    return {name: call(modules[name].clues, {}, contents) for name in able}
+    return {name: call(load(name).clues, {}, contents) for name in able}
+
+
+def _generality(name: str) -> int:
+    """How much else a source's clues fit: 0 for those that know their own."""
+    return getattr(load(name), "GENERAL", 0)
 
 
 def _unrecognised(
     root: pathlib.Path, contents: Contents, clues: Mapping[str, Mapping[str, bool]]
 ) -> UserError:
     def share(name: str) -> tuple[float, int]:
+        """Of its clues that are there; the more general source is nearer."""
         seen = sum(clues[name].values()) / len(clues[name])
-        return seen, getattr(load(name), "GENERAL", 0)
+        return seen, _generality(name)
 
     nearest = sorted(clues, key=share, reverse=True)[:2]
     lines = []
